@@ -1,0 +1,201 @@
+"""Every error that tocsin raises, in one tree.
+
+    TocsinError
+    ├── ConfigurationError          the call or the settings are wrong; nothing was sent
+    ├── TransportError              no whole answer came back
+    │   ├── ConnectError            no connection; the request never left
+    │   └── RequestTimeoutError     a time limit ran out (also a TimeoutError)
+    ├── StatusError                 the server answered with a failure status
+    │   ├── BadRequestError         400
+    │   ├── AuthenticationError     401
+    │   ├── PermissionDeniedError   403
+    │   ├── NotFoundError           404
+    │   ├── ConflictError           409
+    │   ├── UnprocessableError      422
+    │   ├── RateLimitError          429
+    │   └── ServerError             500 and above
+    ├── ProtocolError               an answer came, but not one that the protocol allows
+    ├── SubscriptionRefusedError    the server will not deliver a channel
+    └── GapError                    changes were lost for good and the caller asked for changes only
+
+Each reads as a sentence and carries what it was about. None carries a secret: URLs are given without
+user information and query, server texts are cut and cleaned before they get here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tocsin.models import Gap
+
+__all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectError",
+    "GapError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ProtocolError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "ServerError",
+    "StatusError",
+    "SubscriptionRefusedError",
+    "TocsinError",
+    "TransportError",
+    "UnprocessableError",
+]
+
+
+class TocsinError(Exception):
+    """The root: catch this to catch all that tocsin raises."""
+
+
+class ConfigurationError(TocsinError):
+    """The call or the settings are wrong, or the client is not open. Nothing was sent."""
+
+
+class TransportError(TocsinError):
+    """No whole answer came back.
+
+    Attributes:
+        method: The HTTP method, or None where there was no single request.
+        url: The URL without user information and query, or None.
+        maybe_applied: True if the request may have reached the server and taken effect. Writing again may
+            then do it twice.
+        attempts: How often the request was tried.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str | None = None,
+        url: str | None = None,
+        maybe_applied: bool = False,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(message)
+        self.method = method
+        self.url = url
+        self.maybe_applied = maybe_applied
+        self.attempts = attempts
+
+
+class ConnectError(TransportError):
+    """No connection could be made: the request never left this machine."""
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """A time limit ran out. `except TimeoutError` catches it too."""
+
+
+class StatusError(TocsinError):
+    """The server answered with a failure status.
+
+    Attributes:
+        status: The HTTP status code.
+        error: The platform's error code, such as ``alarm/Not Found``; None where there was none.
+        message: The platform's own words; None where there were none.
+        info: A link to the platform's documentation; None where there was none.
+        method: The HTTP method.
+        url: The URL without user information and query.
+        retry_after: Seconds that the server asked to wait, or None.
+        attempts: How often the request was tried.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int,
+        error: str | None = None,
+        message: str | None = None,
+        info: str | None = None,
+        method: str | None = None,
+        url: str | None = None,
+        retry_after: float | None = None,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.error = error
+        self.message = message
+        self.info = info
+        self.method = method
+        self.url = url
+        self.retry_after = retry_after
+        self.attempts = attempts
+
+
+class BadRequestError(StatusError):
+    """400: the server could not read the request."""
+
+
+class AuthenticationError(StatusError):
+    """401: the server does not accept the credentials, or a token has expired."""
+
+
+class PermissionDeniedError(StatusError):
+    """403: the credentials are good, a role is missing."""
+
+
+class NotFoundError(StatusError):
+    """404: there is no such thing at this address."""
+
+
+class ConflictError(StatusError):
+    """409: it exists already, or somebody else holds it."""
+
+
+class UnprocessableError(StatusError):
+    """422: the server read the request and refused what it says."""
+
+
+class RateLimitError(StatusError):
+    """429: too many requests; see `retry_after`."""
+
+
+class ServerError(StatusError):
+    """500 and above: the server, or a proxy in front of it, failed."""
+
+
+class ProtocolError(TocsinError):
+    """An answer came, but not one that the protocol allows.
+
+    Attributes:
+        detail: A short, cleaned excerpt of what came, or None.
+    """
+
+    def __init__(self, message: str, *, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class SubscriptionRefusedError(TocsinError):
+    """The server will not deliver a channel.
+
+    Attributes:
+        channel: The channel that was asked for.
+        error: The server's own words, or None.
+    """
+
+    def __init__(self, message: str, *, channel: str, error: str | None = None) -> None:
+        super().__init__(message)
+        self.channel = channel
+        self.error = error
+
+
+class GapError(TocsinError):
+    """Changes were lost for good (`Gap.recovered` is None) and the caller iterates over changes only.
+
+    Attributes:
+        gap: The `Gap` that could not be recovered.
+    """
+
+    def __init__(self, gap: Gap) -> None:
+        super().__init__(f"alarm changes between {gap.since} and {gap.until} may be lost: {gap.cause}")
+        self.gap = gap
