@@ -1,0 +1,104 @@
+"""The one way in: `nox` lints, checks types and runs the tests; `nox -l` lists the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+INTEROP_AT_LEAST = 1
+"""How many interop tests must really run where Node.js is there; a suite that skips itself proves nothing."""
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "types", "build", "tests"]
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False
+
+
+def group(name: str) -> list[str]:
+    """Gives the requirements of one dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Checks style and format."""
+    session.install("-q", *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Checks all types with mypy, and what users see of them with a second checker."""
+    session.install("-q", "-e", ".[all]", *group("types"), *group("test"))
+    session.run("mypy")
+    session.run("mypy", "noxfile.py", "tests/typing/api.py", *map(str, sorted(ROOT.glob("examples/*.py"))))
+    session.run("basedpyright", "tests/typing/api.py")
+    session.run("basedpyright", "--verifytypes", "tocsin", "--ignoreexternal")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Runs the tests against the built wheel and measures what they cover."""
+    session.install("-q", ".[all]", *group("test"))
+    session.run("coverage", "erase")
+    chosen = session.posargs or ["-n", "2", "tests", "--ignore=tests/interop"]
+    session.run("coverage", "run", "-m", "pytest", "-q", *chosen)
+    session.run("coverage", "combine", "-q", silent=True)
+    session.run("coverage", "report", "--format=total", silent=False)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Runs the README and the examples, and looks up every link inside the repository."""
+    session.install("-q", ".[all]", *group("test"))
+    session.run("pytest", "-q", "tests/docs", *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Runs against servers and clients from npm and PyPI that nobody here wrote. Needs Node.js."""
+    missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
+    if missing:
+        sentence = f"interop needs Node.js, and {' and '.join(missing)} is not on the PATH"
+        if os.environ.get("TOCSIN_REQUIRE_INTEROP"):
+            session.error(sentence)
+        session.skip(sentence)
+    session.install("-q", ".[all]", *group("test"))
+    report = Path(session.create_tmp()) / "interop.xml"
+    session.run("pytest", "-q", "tests/interop", f"--junit-xml={report}", *session.posargs)
+    ran = passed(report)
+    if not session.posargs and ran < INTEROP_AT_LEAST:
+        session.error(f"only {ran} of at least {INTEROP_AT_LEAST} interop tests ran")
+
+
+def passed(report: Path) -> int:
+    """Counts the tests of a JUnit report that ran and passed."""
+    suites = ElementTree.parse(report).iter("testsuite")  # noqa: S314  our own pytest wrote it
+    count = 0
+    for suite in suites:
+        total, *rest = (int(suite.get(key, "0")) for key in ("tests", "skipped", "failures", "errors"))
+        count += total - sum(rest)
+    return count
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Builds sdist and wheel and uses each in an environment that holds nothing else."""
+    session.install("-q", *group("build"))
+    target = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(target), silent=True)
+    for artifact in sorted(target.iterdir()):
+        home = target.parent / f"try-{artifact.name}"
+        session.run("python", "-m", "venv", "--clear", str(home), silent=True)
+        python = str(home / ("Scripts" if os.name == "nt" else "bin") / "python")
+        session.run(python, "-m", "pip", "install", "-q", str(artifact), external=True)
+        session.run(python, str(ROOT / "tests" / "docs" / "bare_install.py"), external=True)
+        session.log("%s installs and imports by itself", artifact.name)
