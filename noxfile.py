@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nox
@@ -80,7 +80,7 @@ def interop(session: nox.Session) -> None:
 
 def passed(report: Path) -> int:
     """Counts the tests of a JUnit report that ran and passed."""
-    suites = ElementTree.parse(report).iter("testsuite")  # noqa: S314  our own pytest wrote it
+    suites = ET.parse(report).iter("testsuite")  # noqa: S314  our own pytest wrote it
     count = 0
     for suite in suites:
         total, *rest = (int(suite.get(key, "0")) for key in ("tests", "skipped", "failures", "errors"))

@@ -1,0 +1,110 @@
+"""The README's blocks and the examples run as they stand, against an emulator on loopback."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+
+import anyio
+import pytest
+
+from doc_pages import ROOT, blocks
+from tocsin.emulator import Emulator, serve
+
+README = ROOT / "README.md"
+PRINTED_URL = "http://127.0.0.1:8111"
+
+
+@pytest.fixture
+def emulator():
+    emulator = Emulator()
+    emulator.store.add_device("4711")
+    return emulator
+
+
+def as_code(block, url):
+    """Compiles a block so that a failure shows the README's own line."""
+    source = "\n" * (block.line - 1) + block.source.replace(PRINTED_URL, url)
+    return compile(source, str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+async def test_the_readmes_blocks_run_in_order_on_one_page(emulator, capsys):
+    found = blocks(README, "python")
+    assert len(found) >= 4
+    namespace = {"__name__": "readme"}
+    async with serve(emulator) as server:
+        for block in found:
+            result = eval(as_code(block, server.url), namespace)
+            if inspect.iscoroutine(result):
+                await result
+    out = capsys.readouterr().out
+    assert "Door 7 forced" in out
+    assert "Smoke in hall 2" in out
+    assert "401" in out
+
+
+@pytest.mark.parametrize("page", ["streams.md", "errors.md", "testing.md"])
+def test_code_in_the_documentation_is_python(page):
+    found = blocks(ROOT / "docs" / page, "python")
+    assert found
+    for block in found:
+        compile(block.source, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+async def test_the_test_shown_in_the_documentation_passes():
+    source = blocks(ROOT / "docs" / "testing.md", "python")[0].source
+    namespace = {"__name__": "shown"}
+    exec(source, namespace)
+    await namespace["test_raised_alarm_is_followed"]()
+
+
+async def run_example(name, *arguments, url):
+    """Runs one example as its reader would."""
+    environment = {
+        **os.environ, "C8Y_BASEURL": url, "C8Y_TENANT": "t1", "C8Y_USER": "demo", "C8Y_PASSWORD": "demo",
+        "PYTHONWARNINGS": "error",
+    }  # fmt: skip
+    for name_ in ("C8Y_TOKEN", "APPLICATION_KEY"):
+        environment.pop(name_, None)
+    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
+    ran = await anyio.run_process(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+    )
+    assert (ran.returncode, ran.stderr.decode()) == (0, "")
+    return ran.stdout.decode()
+
+
+@pytest.mark.limit(20)
+async def test_follow_runs(emulator):
+    emulator.store.create({"type": "a", "text": "one", "severity": "MAJOR", "source": {"id": "4711"}})
+    emulator.store.create({"type": "b", "text": "two", "severity": "MINOR", "source": {"id": "4711"}})
+    async with serve(emulator) as server:
+        out = await run_example("follow.py", "2", url=server.url)
+    assert out.splitlines()[-1].endswith("2 open")
+
+
+@pytest.mark.limit(20)
+async def test_raise_and_acknowledge_runs(emulator):
+    async with serve(emulator) as server:
+        out = await run_example("raise_and_acknowledge.py", "4711", url=server.url)
+    assert out.splitlines()[-1] == "now CLEARED"
+
+
+@pytest.mark.limit(20)
+async def test_export_runs(emulator):
+    for number in range(3):
+        emulator.store.create(
+            {"type": f"a{number}", "text": "x", "severity": "MAJOR", "source": {"id": "4711"}}
+        )
+    async with serve(emulator) as server:
+        out = await run_example("export.py", url=server.url)
+    assert len(out.splitlines()) == 3
+    assert out.splitlines()[0].startswith("{")
+
+
+def test_every_example_is_run_here():
+    names = {path.name for path in (ROOT / "examples").glob("*.py")}
+    assert names == {"follow.py", "raise_and_acknowledge.py", "export.py"}
