@@ -7,22 +7,20 @@ Marks:
 
 from __future__ import annotations
 
-import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import anyio
 import pytest
+from hypothesis import settings
 
+from guard import guarded
 from tocsin.testing import virtual_backend
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 LIMIT = 10.0
 VIRTUAL_LIMIT = 3600.0
-ROUNDS = 20
-ROUND = 0.005
+
+settings.register_profile("tocsin", deadline=None, print_blob=True)
+settings.load_profile("tocsin")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,27 +52,3 @@ def limit_of(item: pytest.Item) -> float:
     if mark := item.get_closest_marker("limit"):
         return float(mark.args[0])
     return VIRTUAL_LIMIT if item.get_closest_marker("virtual_time") else LIMIT
-
-
-def guarded(test: Callable[..., Awaitable[None]], limit: float) -> Callable[..., Awaitable[None]]:
-    if getattr(test, "is_guarded", False):  # the items of one parametrised hypothesis test share it
-        return test
-
-    @functools.wraps(test)
-    async def run(*args: Any, **kwargs: Any) -> None:
-        before = {task.id for task in anyio.get_running_tasks()}
-        with anyio.fail_after(limit):
-            await test(*args, **kwargs)
-        await check_leaks(before)
-
-    run.is_guarded = True  # type: ignore[attr-defined]
-    return run
-
-
-async def check_leaks(before: set[int]) -> None:
-    for _ in range(ROUNDS):
-        left = [task for task in anyio.get_running_tasks() if task.id not in before]
-        if not left:
-            return
-        await anyio.sleep(ROUND)
-    pytest.fail("tasks left behind: " + ", ".join(sorted(str(task.name) for task in left)), pytrace=False)
