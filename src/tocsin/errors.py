@@ -18,13 +18,15 @@
     ├── SubscriptionRefusedError    the server will not deliver a channel
     └── GapError                    changes were lost for good and the caller asked for changes only
 
+    InsecureTransportWarning        (a UserWarning) a password goes over plain http to another machine
+
 Each reads as a sentence and carries what it was about. None carries a secret: URLs are given without
 user information and query, server texts are cut and cleaned before they get here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tocsin.models import Gap
@@ -36,6 +38,7 @@ __all__ = [
     "ConflictError",
     "ConnectError",
     "GapError",
+    "InsecureTransportWarning",
     "NotFoundError",
     "PermissionDeniedError",
     "ProtocolError",
@@ -51,7 +54,20 @@ __all__ = [
 
 
 class TocsinError(Exception):
-    """The root: catch this to catch all that tocsin raises."""
+    """The root: catch this to catch all that tocsin raises.
+
+    Every error can be pickled and copied with its attributes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls the class with `args` alone, which loses keyword-only arguments.
+        return _remake, (type(self), self.args), self.__dict__.copy()
+
+
+def _remake(cls: type[TocsinError], args: tuple[Any, ...]) -> TocsinError:
+    error = cls.__new__(cls)
+    error.args = args  # not through __new__: OSError, a base of TimeoutError, would read errno into them
+    return error
 
 
 class ConfigurationError(TocsinError):
@@ -66,6 +82,8 @@ class TransportError(TocsinError):
         url: The URL without user information and query, or None.
         maybe_applied: True if the request may have reached the server and taken effect. Writing again may
             then do it twice.
+        permanent: True if trying again cannot help until somebody changes something, such as a certificate
+            that does not verify.
         attempts: How often the request was tried.
     """
 
@@ -76,12 +94,14 @@ class TransportError(TocsinError):
         method: str | None = None,
         url: str | None = None,
         maybe_applied: bool = False,
+        permanent: bool = False,
         attempts: int = 1,
     ) -> None:
         super().__init__(message)
         self.method = method
         self.url = url
         self.maybe_applied = maybe_applied
+        self.permanent = permanent
         self.attempts = attempts
 
 
@@ -199,3 +219,7 @@ class GapError(TocsinError):
     def __init__(self, gap: Gap) -> None:
         super().__init__(f"alarm changes between {gap.since} and {gap.until} may be lost: {gap.cause}")
         self.gap = gap
+
+
+class InsecureTransportWarning(UserWarning):
+    """Credentials are sent in plain text to another machine: give an https:// base URL."""

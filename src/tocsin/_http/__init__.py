@@ -1,0 +1,1 @@
+"""HTTP for everything above: one send path, retries, authentication, errors."""

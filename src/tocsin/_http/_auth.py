@@ -1,0 +1,107 @@
+"""Authentication as a flow: requests out, responses in, no I/O.
+
+A flow yields a request that carries the credentials and is sent the response. After a 401 it may yield once
+more, say after yielding a log-in. The retry loop knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from tocsin.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tocsin._http._request import Request, Response
+
+__all__ = ["Auth", "BasicAuth", "BearerAuth"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# RFC 6750 §2.1 (b64token), without insisting on where the padding stands.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+
+
+@runtime_checkable
+class Auth(Protocol):
+    """What gives requests their credentials."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must never be shown: they are removed from errors and log lines."""
+        ...
+
+    def flow(self, request: Request) -> Generator[Request, Response, None]:
+        """Yield the request with its credentials; is sent the response; the last response counts.
+
+        Must not block: it does no I/O of its own, a log-in is a request that it yields.
+        """
+        ...
+
+
+class BasicAuth:
+    """User name and password, sent with each request (RFC 7617).
+
+    Args:
+        user: The user name, without the tenant.
+        password: The password. It may hold any character but control characters.
+        tenant: Cumulocity's tenant id, such as ``t07007007`` (not the sub-domain). None leaves it to the
+            server to find the tenant by the host name, which fails for addresses and shared hosts.
+
+    Raises:
+        ConfigurationError: A name is empty, holds a control character, or holds a ":" where none can be.
+    """
+
+    __slots__ = ("_header", "secrets", "tenant", "user")
+
+    def __init__(self, user: str, password: str, *, tenant: str | None = None) -> None:
+        name = user if tenant is None else f"{tenant}/{user}"
+        if not user or tenant == "":
+            raise ConfigurationError("BasicAuth: user and tenant must not be empty")
+        if ":" in name:
+            raise ConfigurationError("BasicAuth: a user name or tenant cannot hold a colon (RFC 7617)")
+        if _CONTROL.search(name) or _CONTROL.search(password):
+            raise ConfigurationError("BasicAuth: user, tenant and password cannot hold control characters")
+        token = base64.b64encode(f"{name}:{password}".encode()).decode("ascii")
+        self.user = user
+        self.tenant = tenant
+        self.secrets = (password, token)
+        self._header = (("Authorization", f"Basic {token}"),)
+
+    def flow(self, request: Request) -> Generator[Request, Response, None]:
+        """Yield the request with its Authorization header."""
+        yield request.with_headers(self._header)
+
+    def __repr__(self) -> str:
+        return f"BasicAuth(user={self.user!r}, tenant={self.tenant!r}, password=***)"
+
+
+class BearerAuth:
+    """A token that somebody else has obtained, sent with each request (RFC 6750).
+
+    It is never renewed: when it expires, calls raise `AuthenticationError`.
+
+    Args:
+        token: The token. Blanks and line breaks around it (as files have them) are removed.
+
+    Raises:
+        ConfigurationError: It is empty or holds characters that no token has.
+    """
+
+    __slots__ = ("_header", "secrets")
+
+    def __init__(self, token: str) -> None:
+        token = token.strip()
+        if _TOKEN.fullmatch(token) is None:
+            raise ConfigurationError("BearerAuth: the token is empty or holds characters that no token has")
+        self.secrets = (token,)
+        self._header = (("Authorization", f"Bearer {token}"),)
+
+    def flow(self, request: Request) -> Generator[Request, Response, None]:
+        """Yield the request with its Authorization header."""
+        yield request.with_headers(self._header)
+
+    def __repr__(self) -> str:
+        return "BearerAuth(token=***)"

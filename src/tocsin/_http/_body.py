@@ -1,0 +1,132 @@
+"""Bodies: ours on the way out, the server's on the way in, decompressed within a limit."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import httpx
+from anyio import CancelScope, move_on_after
+
+from tocsin.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+__all__ = ["MAX_BYTES", "Outgoing", "read_body"]
+
+MAX_BYTES = 64 * 2**20
+_CLOSING = 2.0  # seconds that closing a connection may take while something has already gone wrong
+
+
+class Outgoing(httpx.AsyncByteStream):
+    """A request body whose iterator is an object.
+
+    httpx's own is an async generator; a write that fails leaves it to the collector, with a ResourceWarning
+    on trio.
+    """
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._body)
+
+
+class _Once:
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body or None
+
+    def __aiter__(self) -> _Once:
+        return self
+
+    async def __anext__(self) -> bytes:
+        body, self._body = self._body, None
+        if body is None:
+            raise StopAsyncIteration
+        return body
+
+
+async def read_body(
+    answer: httpx.Response, limit: int, on_bytes: Callable[[int], None] | None = None
+) -> bytes:
+    """Read an answer's body whole, decompress it, and give its connection back.
+
+    Args:
+        answer: What the transport gave; its stream is closed in the end, however this ends.
+        limit: Greatest number of bytes after decompression.
+        on_bytes: Told the length of each piece as it arrives, before decompression.
+
+    Raises:
+        ProtocolError: It is larger, or not compressed as it says.
+    """
+    stream = answer.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        raise TypeError("the transport gave an answer that cannot be read asynchronously")
+    try:
+        sink = _Sink(answer.headers.get("content-encoding", ""), limit)
+        failure: Exception | None = None
+        # Leaving this loop by break or raise would leave nested async generators to the collector;
+        # only a cancellation unwinds all of them.
+        with CancelScope() as scope:
+            async for piece in stream:
+                if failure is None:
+                    try:
+                        if on_bytes is not None:
+                            on_bytes(len(piece))
+                        sink.feed(piece)
+                    except Exception as exc:  # noqa: BLE001 - raised below
+                        failure = exc
+                        scope.cancel()
+        if failure is not None:
+            raise failure
+        body = sink.finish()
+    except BaseException:
+        with move_on_after(_CLOSING, shield=True):
+            await stream.aclose()
+        raise
+    await stream.aclose()
+    return body
+
+
+class _Sink:
+    """Collects a body; decompresses never more than the limit, however small the compressed piece."""
+
+    __slots__ = ("_encoding", "_limit", "_pieces", "_room", "_unzip")
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        self._limit = self._room = limit
+        self._pieces: list[bytes] = []
+        self._encoding = encoding.strip().lower()
+        if self._encoding in {"", "identity"}:
+            self._unzip = None
+        elif self._encoding in {"gzip", "x-gzip"}:
+            self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        else:
+            raise ProtocolError(
+                "the server sent a compressed answer that was not asked for", detail=self._encoding[:40]
+            )
+
+    def feed(self, piece: bytes) -> None:
+        if self._unzip is not None:
+            try:
+                # One byte beyond the room tells "too much" from "just enough".
+                piece = self._unzip.decompress(piece, self._room + 1)
+            except zlib.error as exc:
+                raise ProtocolError(
+                    "the answer is not the gzip that it says it is", detail=str(exc)
+                ) from None
+        self._room -= len(piece)
+        if self._room < 0:
+            raise ProtocolError(f"the answer is larger than {self._limit} bytes")
+        if piece:
+            self._pieces.append(piece)
+
+    def finish(self) -> bytes:
+        if self._unzip is not None and self._pieces and not self._unzip.eof:
+            raise ProtocolError("the gzip answer is cut off")
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

@@ -1,0 +1,324 @@
+"""The send path: one request value in, one answer or one typed error out.
+
+send ─ limit on the whole call ─ retries ─ attempt: middleware ─ auth flow ─ place in flight ─ transport
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from anyio import Semaphore, current_time
+
+from tocsin._http._auth import BasicAuth
+from tocsin._http._proxies import find_proxy
+from tocsin._http._redact import SENSITIVE_HEADERS, Redactor, guard_logs
+from tocsin._http._request import Timeouts, check_headers
+from tocsin._http._retry import RetryPolicy, retried, wait_before_retry
+from tocsin._http._session import HttpSession
+from tocsin._http._trace import Flight, log
+from tocsin._http._transport import TlsSettings, make_transport
+from tocsin._http._url import BaseUrl
+from tocsin._http._wire import Route, Wire, within_total
+from tocsin._version import __version__
+from tocsin.errors import ConfigurationError, InsecureTransportWarning, TocsinError
+from tocsin.models import UNSET, Unset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    import httpx
+
+    from tocsin._http._auth import Auth
+    from tocsin._http._request import Request, Response
+    from tocsin._http._transport import Certificate, Verify
+    from tocsin._http._wire import Middleware
+
+    EncodedHeaders = dict[str, tuple[bytes, bytes]]
+
+__all__ = ["HttpCore"]
+
+_SESSION_CONNECTIONS: Final = 2  # Bayeux: one held, one for commands
+# They frame the message; a wrong one would break the connection for the next request too.
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"})
+
+
+class _State(Enum):
+    NEW = "is not open: use it with `async with`"
+    OPEN = "is open already"
+    CLOSED = "is closed; make a new one"
+
+
+class _Shared:
+    """What a core and its views have in common: the route, the pool, the state."""
+
+    __slots__ = ("make", "max_in_flight", "rng", "route", "state", "wire", "wires")
+
+    def __init__(
+        self,
+        route: Route,
+        make: Callable[[int], httpx.AsyncBaseTransport],
+        *,
+        max_in_flight: int,
+        rng: random.Random,
+    ) -> None:
+        self.route = route
+        self.make = make
+        self.max_in_flight = max_in_flight
+        self.rng = rng
+        self.state = _State.NEW
+        self.wire: Wire | None = None
+        self.wires: list[Wire] = []
+
+    def opened(self) -> Wire:
+        """The wire, or an error that says why there is none."""
+        if self.wire is None or self.state is not _State.OPEN:
+            raise ConfigurationError(f"the client {self.state.value}")
+        return self.wire
+
+    def session_wire(self) -> Wire:
+        """A further wire with cookies, closed with the client at the latest."""
+        self.opened()
+        wire = Wire(self.route, self.make(_SESSION_CONNECTIONS), cookies=True)
+        self.wires.append(wire)
+        return wire
+
+
+class HttpCore:
+    """Sends requests to one server; an async context manager that is entered once and left in the same task.
+
+    Args:
+        base_url: Scheme, host, perhaps port and a path; no user information, no query.
+        auth: Gives requests their credentials.
+        timeouts: Time limits of each call.
+        retry: When failed calls are tried again.
+        headers: Sent with each request.
+        user_agent: Instead of ``tocsin/<version>``. (Cumulocity can bar log-ins by it.)
+        verify: See `TlsSettings.verify`.
+        cert: See `TlsSettings.cert`.
+        proxy: The URL of a proxy, which may hold user information. None: as the environment says.
+        trust_env: Whether the environment's proxies are obeyed.
+        transport_factory: Makes the transport instead of us: called once for the calls and once for each
+            held session. Every transport is closed by us.
+        middleware: Called for each attempt, the first one outermost; sees 4xx and 5xx as responses.
+        max_in_flight: The most requests at a time (sessions apart). httpx's pool gets slow beyond 8.
+        rng: Draws the jitter.
+        clock: Aware UTC now, for a Retry-After date in an answer that has no Date.
+
+    Raises:
+        ConfigurationError: An argument makes no sense.
+
+    Warns:
+        InsecureTransportWarning: A password would go over plain http to another machine.
+    """
+
+    __slots__ = ("_headers", "_retry", "_shared", "_timeouts", "_view", "base_url")
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: Auth | None = None,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        headers: Mapping[str, str] | None = None,
+        user_agent: str | None = None,
+        verify: Verify = True,
+        cert: Certificate | None = None,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        transport_factory: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        middleware: Sequence[Middleware] = (),
+        max_in_flight: int = 8,
+        rng: random.Random | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        base = BaseUrl.parse(base_url)
+        if max_in_flight < 1:
+            raise ConfigurationError("max_in_flight must be 1 or more")
+        tls = TlsSettings(verify, cert)
+        way = find_proxy(base, proxy, trust_env=trust_env) if transport_factory is None else None
+        given = dict(headers or {})
+        redactor = Redactor(
+            (
+                *(auth.secrets if auth is not None else ()),
+                *tls.secrets,
+                *(way.secrets if way is not None else ()),
+                *_header_secrets(given),
+            )
+        )
+        guard_logs(redactor)
+        if isinstance(auth, BasicAuth) and base.scheme == "http" and not base.loopback:
+            warnings.warn(
+                f"the password for {base.address} is sent in plain text: use https://",
+                InsecureTransportWarning,
+                stacklevel=3,  # whoever made the client that made us
+            )
+
+        def make(connections: int) -> httpx.AsyncBaseTransport:
+            if transport_factory is not None:
+                return transport_factory()
+            context = tls.context if base.scheme == "https" or (way and way.secure) else None
+            return make_transport(tls=context, proxy=way, max_connections=connections)
+
+        self.base_url = base.text
+        self._timeouts = timeouts
+        self._retry = retry
+        self._headers = _encoded({"User-Agent": user_agent or f"tocsin/{__version__}", **given})
+        self._headers = {
+            "host": (b"Host", base.netloc.encode("ascii")),
+            "accept-encoding": (b"Accept-Encoding", b"gzip"),
+            **self._headers,
+        }
+        route = Route(
+            base, way.address if way else None, auth, tuple(middleware), redactor, clock or _utc_now
+        )
+        self._shared = _Shared(route, make, max_in_flight=max_in_flight, rng=rng or random.Random())  # noqa: S311 - jitter
+        self._view = False
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The time limits of each call that names none itself."""
+        return self._timeouts
+
+    async def __aenter__(self) -> Self:
+        shared = self._shared
+        if self._view:
+            raise ConfigurationError("a view made by with_options() is not entered: enter the client itself")
+        if shared.state is not _State.NEW:
+            raise ConfigurationError(f"the client {shared.state.value}")
+        wire = Wire(
+            shared.route,
+            shared.make(shared.max_in_flight),
+            places=Semaphore(shared.max_in_flight, fast_acquire=True),
+        )
+        await wire.open()
+        shared.wire, shared.state = wire, _State.OPEN
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        shared = self._shared
+        shared.state = _State.CLOSED
+        wires, shared.wires = [*shared.wires], []
+        if shared.wire is not None:
+            wires.append(shared.wire)
+        for wire in wires:
+            await wire.aclose()
+
+    async def send(self, request: Request) -> Response:
+        """Send a request, again where that is safe, and read its answer whole.
+
+        Cancelling it closes its connection; the client stays usable. Whether a write that was cancelled took
+        effect is unknown.
+
+        Args:
+            request: The request.
+
+        Returns:
+            A 2xx answer.
+
+        Raises:
+            ConfigurationError: The client is not open, or the request cannot be sent as HTTP.
+            TransportError: No whole answer came; `maybe_applied` says whether it may have taken effect.
+            StatusError: The server answered with a failure.
+            ProtocolError: The answer is a redirect, too large, or not compressed as it says.
+        """
+        wire = self._shared.opened()
+        timeouts = request.timeouts or self._timeouts
+        flight = Flight(request.method, self.base_url + request.path, timeouts, self._headers)
+        return await within_total(flight, self._attempts(wire, request, flight))
+
+    async def _attempts(self, wire: Wire, request: Request, flight: Flight) -> Response:
+        policy = request.retry or self._retry
+        rng = self._shared.rng
+        started = current_time()
+
+        def decide(error: BaseException, attempt: int) -> float | None:
+            return wait_before_retry(
+                policy,
+                error,
+                attempt=attempt,
+                elapsed=current_time() - started,
+                limit=flight.timeouts.total or float("inf"),
+                idempotent=request.may_repeat,
+                draw=rng.random(),
+            )
+
+        def told(error: BaseException, wait: float) -> None:
+            log.debug("%s; trying again in %.2f s", error, wait)
+
+        try:
+            return await wire.attempt(request, flight)
+        except TocsinError as exc:
+            wait = decide(exc, 1)
+            if wait is None:
+                raise
+            first = exc
+        try:
+            return await retried(lambda: wire.attempt(request, flight), first, wait, decide, told)
+        finally:
+            del first  # it holds this frame, and this frame must not hold it
+
+    def with_options(
+        self,
+        *,
+        timeouts: Timeouts | Unset = UNSET,
+        retry: RetryPolicy | Unset = UNSET,
+        headers: Mapping[str, str] | Unset = UNSET,
+    ) -> HttpCore:
+        """Make a view with other options that shares the pool, the limits and the state.
+
+        Args:
+            timeouts: Instead of the client's.
+            retry: Instead of the client's.
+            headers: Added to the client's; those of the same name are replaced.
+        """
+        view = object.__new__(HttpCore)
+        view.base_url = self.base_url
+        view._shared = self._shared
+        view._timeouts = self._timeouts if isinstance(timeouts, Unset) else timeouts
+        view._retry = self._retry if isinstance(retry, Unset) else retry
+        view._headers = self._headers
+        if not isinstance(headers, Unset):
+            view._headers = {**self._headers, **_encoded(headers)}
+            # A view is made for a moment and may be made often: its secrets are known by their header's name.
+        view._view = True
+        return view
+
+    def session(self) -> HttpSession:
+        """Make a session for held polls, with a cookie jar and connections of its own."""
+        shared = self._shared
+        return HttpSession(
+            shared.session_wire,
+            base=self.base_url,
+            timeouts=self._timeouts,
+            headers=self._headers,
+            forget=lambda wire: shared.wires.remove(wire) if wire in shared.wires else None,
+        )
+
+    def __repr__(self) -> str:
+        return f"<HttpCore {self.base_url}, {self._shared.state.name.lower()}>"
+
+
+def _encoded(headers: Mapping[str, str]) -> EncodedHeaders:
+    check_headers(headers.items())
+    for name in headers:
+        if name.lower() in _FRAMING:
+            raise ConfigurationError(f"the header {name!r} is set by us")
+    return {name.lower(): (name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()}
+
+
+def _header_secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
+    found = [value for name, value in headers.items() if name.lower() in SENSITIVE_HEADERS]
+    return (*found, *(part for value in found for part in value.split() if len(part) > 8))
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

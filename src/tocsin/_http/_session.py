@@ -1,0 +1,89 @@
+"""A session for held polls: a cookie jar and connections of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tocsin._http._trace import Flight
+from tocsin._http._wire import within_total
+from tocsin.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from tocsin._http._request import Request, Response, Timeouts
+    from tocsin._http._wire import Wire
+
+__all__ = ["HttpSession"]
+
+
+class HttpSession:
+    """One cookie jar and at most two connections, for one session with the server.
+
+    A held poll keeps its connection busy for minutes; it must not take one from the pool of the other calls,
+    and Bayeux wants the cookies of one session kept apart from those of the next. Nothing is retried: what
+    a lost poll means is for its session to decide.
+
+    Made by `HttpCore.session`; an async context manager that is entered once.
+    """
+
+    __slots__ = ("_base", "_forget", "_headers", "_open", "_timeouts", "_wire")
+
+    def __init__(
+        self,
+        wire: Callable[[], Wire],
+        *,
+        base: str,
+        timeouts: Timeouts,
+        headers: Mapping[str, tuple[bytes, bytes]],
+        forget: Callable[[Wire], None],
+    ) -> None:
+        self._open = wire
+        self._wire: Wire | None = None
+        self._base = base
+        self._timeouts = timeouts
+        self._headers = headers
+        self._forget = forget
+
+    async def __aenter__(self) -> Self:
+        if self._wire is not None:
+            raise ConfigurationError("an HTTP session is entered once")
+        self._wire = self._open()
+        await self._wire.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._wire is not None:
+            self._forget(self._wire)
+            await self._wire.aclose()
+
+    async def send(self, request: Request, *, on_bytes: Callable[[int], None] | None = None) -> Response:
+        """Send a request once and read its answer whole.
+
+        Cancelling it closes its connection; the session stays usable.
+
+        Args:
+            request: The request. `Timeouts.read` is the silence that is tolerated while the server holds it.
+            on_bytes: Told the length of each piece of the answer as it arrives (such as a heartbeat's blank).
+                It must neither block nor raise.
+
+        Returns:
+            A 2xx answer.
+
+        Raises:
+            TocsinError: Any other answer, or none.
+        """
+        if self._wire is None:
+            raise ConfigurationError("the HTTP session is not open: use it with `async with`")
+        flight = Flight(
+            request.method,
+            self._base + request.path,
+            request.timeouts or self._timeouts,
+            self._headers,
+            on_bytes,
+        )
+        return await within_total(flight, self._wire.attempt(request, flight))

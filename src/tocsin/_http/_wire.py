@@ -1,0 +1,276 @@
+"""One way to the server: a transport, a cookie jar where it is needed, and what every attempt passes.
+
+An attempt goes down through middleware, auth flow and exchange, and its answer comes up the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from anyio import WouldBlock, current_time, move_on_after
+
+from tocsin._http._body import MAX_BYTES, Outgoing, read_body
+from tocsin._http._errors import FOREIGN, network_error
+from tocsin._http._request import Headers, Response
+from tocsin._http._status import status_error
+from tocsin._http._trace import log, log_answer
+from tocsin._http._url import encode_query
+from tocsin.errors import ConfigurationError, RequestTimeoutError, TocsinError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+    from typing import TypeAlias
+
+    import anyio
+
+    from tocsin._http._auth import Auth
+    from tocsin._http._redact import Redactor
+    from tocsin._http._request import Request
+    from tocsin._http._trace import Flight
+    from tocsin._http._url import BaseUrl
+
+    CallNext: TypeAlias = Callable[[Request], Awaitable[Response]]
+    Middleware: TypeAlias = Callable[[Request, CallNext], Awaitable[Response]]
+
+__all__ = ["Route", "Wire", "within_total"]
+
+_CLOSING = 2.0  # seconds that closing a pool may take
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Route:
+    """What all wires of one client have in common.
+
+    Attributes:
+        base: Where the server is.
+        proxy: Host and port of the proxy on the way, or None.
+        auth: Gives requests their credentials.
+        middleware: Called for each attempt, the first one outermost.
+        redactor: Cleans foreign texts.
+        clock: Aware UTC now.
+    """
+
+    base: BaseUrl
+    proxy: str | None
+    auth: Auth | None
+    middleware: tuple[Middleware, ...]
+    redactor: Redactor
+    clock: Callable[[], datetime]
+
+
+class Wire:
+    """A transport with what every attempt over it passes.
+
+    Args:
+        route: What the client's wires have in common.
+        transport: Owned: closed with the wire.
+        cookies: Whether the server's cookies are kept and sent back.
+        places: Bounds the exchanges in flight; None: only the transport bounds them.
+    """
+
+    __slots__ = ("_closed", "_jar", "_places", "_route", "_transport")
+
+    def __init__(
+        self,
+        route: Route,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        cookies: bool = False,
+        places: anyio.Semaphore | None = None,
+    ) -> None:
+        self._route = route
+        self._transport = transport
+        self._jar = httpx.Cookies() if cookies else None
+        self._places = places
+        self._closed = False
+
+    async def open(self) -> None:
+        """Open the transport; if that fails or is cancelled, close it."""
+        try:
+            await self._transport.__aenter__()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the transport with all its connections; takes 2 s at most, also when cancelled."""
+        self._closed = True
+        with move_on_after(_CLOSING, shield=True):
+            await self._transport.aclose()
+
+    async def attempt(self, request: Request, flight: Flight) -> Response:
+        """Make one attempt.
+
+        Returns:
+            A 2xx answer.
+
+        Raises:
+            TocsinError: Any other answer, or none.
+        """
+        if self._closed:
+            raise ConfigurationError("the client is closed; make a new one")
+        flight.attempts += 1
+
+        async def exchange(request: Request) -> Response:
+            auth = self._route.auth
+            if auth is None:
+                return await self._placed(request, flight)
+            return await self._authenticated(auth, request, flight)
+
+        step: CallNext = exchange
+        for middleware in reversed(self._route.middleware):
+            step = _around(middleware, step)
+        response = await step(request)
+        if not 200 <= response.status < 300:
+            raise status_error(response, flight, clock=self._route.clock)
+        return response
+
+    async def _authenticated(self, auth: Auth, request: Request, flight: Flight) -> Response:
+        flow = auth.flow(request)
+        try:
+            request = next(flow)
+            while True:
+                response = await self._placed(request, flight)
+                try:
+                    request = flow.send(response)
+                except StopIteration:
+                    return response
+        finally:
+            flow.close()
+
+    async def _placed(self, request: Request, flight: Flight) -> Response:
+        """Exchange while holding a place among the requests in flight."""
+        places = self._places
+        if places is None:
+            return await self._exchange(request, flight)
+        try:
+            places.acquire_nowait()
+        except WouldBlock:
+            await self._queue(places, flight)
+        try:
+            return await self._exchange(request, flight)
+        finally:
+            places.release()
+
+    async def _queue(self, places: anyio.Semaphore, flight: Flight) -> None:
+        limit = flight.timeouts.pool
+        with move_on_after(limit):
+            await places.acquire()
+            return
+        raise RequestTimeoutError(
+            f"{flight.method} {flight.url}: too many requests in flight, no place within {limit:g} s",
+            method=flight.method,
+            url=flight.url,
+            maybe_applied=flight.doubtful,
+            attempts=flight.attempts,
+        )
+
+    async def _exchange(self, request: Request, flight: Flight) -> Response:
+        """Send one request, read its answer whole; no judgement of its status."""
+        url = self._route.base.text + request.path
+        outgoing = self._outgoing(request, url, flight)
+        logged = log.isEnabledFor(logging.DEBUG)
+        started = current_time() if logged else 0.0
+        flight.begin()
+        failure: TocsinError
+        try:
+            answer = await self._transport.handle_async_request(outgoing)
+            body = await read_body(
+                answer, MAX_BYTES if request.max_bytes is None else request.max_bytes, flight.on_bytes
+            )
+        except FOREIGN as exc:
+            if isinstance(exc, TocsinError):  # RequestTimeoutError is an OSError too
+                raise
+            route = self._route
+            failure = network_error(
+                exc, flight, address=route.base.address, proxy=route.proxy, redactor=route.redactor
+            )
+        else:
+            response = self._response(answer, outgoing, request.method, url, body, flight.attempts)
+            if logged:
+                log_answer(response, current_time() - started)
+            return response
+        if logged:
+            log.debug("%s", failure)
+        # Raised here, not in the except block: as context it would bring the request and its credentials.
+        raise failure
+
+    def _outgoing(self, request: Request, url: str, flight: Flight) -> httpx.Request:
+        headers = dict(flight.headers)
+        headers["accept"] = (b"Accept", request.accept.encode("latin-1"))
+        body = request.body
+        if body is not None:
+            headers["content-type"] = (b"Content-Type", b"application/json")
+        if body is not None or request.method in _WITH_BODY:
+            headers["content-length"] = (b"Content-Length", str(len(body or b"")).encode("ascii"))
+        for name, value in request.headers:
+            headers[name.lower()] = (name.encode("ascii"), value.encode("latin-1"))
+        limits = flight.timeouts
+        timeout = {
+            "connect": limits.connect,
+            "read": limits.read,
+            "write": limits.write,
+            "pool": limits.pool,
+        }
+        extensions: dict[str, Any] = {"timeout": timeout, "trace": flight.trace}
+        if request.query:
+            url = f"{url}?{encode_query(request.query)}"
+        outgoing = httpx.Request(
+            request.method,
+            url,
+            headers=list(headers.values()),
+            stream=Outgoing(body or b""),
+            extensions=extensions,
+        )
+        if self._jar is not None and len(self._jar.jar):
+            self._jar.set_cookie_header(outgoing)
+        return outgoing
+
+    def _response(
+        self,
+        answer: httpx.Response,
+        outgoing: httpx.Request,
+        method: str,
+        url: str,
+        body: bytes,
+        attempts: int,
+    ) -> Response:
+        if self._jar is not None and "set-cookie" in answer.headers:
+            answer.request = outgoing
+            self._jar.extract_cookies(answer)
+        headers = Headers(answer.headers.multi_items())
+        return Response(answer.status_code, headers, body, attempts, url, method, self._route.redactor)
+
+
+async def within_total(flight: Flight, call: Awaitable[Response]) -> Response:
+    """Await a call for as long as its `Timeouts.total` allows.
+
+    Raises:
+        RequestTimeoutError: The time ran out.
+    """
+    limit = flight.timeouts.total
+    if limit is None:
+        return await call
+    with move_on_after(limit):
+        return await call
+    doubtful = flight.failed(never_left=flight.never_left)
+    raise RequestTimeoutError(
+        f"{flight.method} {flight.url}: no whole answer within {limit:g} s{flight.tried}"
+        + ("; the request may have been applied" if doubtful else ""),
+        method=flight.method,
+        url=flight.url,
+        maybe_applied=doubtful,
+        attempts=max(flight.attempts, 1),
+    )
+
+
+def _around(middleware: Middleware, inner: CallNext) -> CallNext:
+    async def step(request: Request) -> Response:
+        return await middleware(request, inner)
+
+    return step
