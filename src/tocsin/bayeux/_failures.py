@@ -1,0 +1,107 @@
+"""What an exchange that brought no messages means: one table from our error tree to what the session does.
+
+No I/O.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from tocsin.bayeux._messages import error_code
+from tocsin.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RequestTimeoutError,
+    StatusError,
+    TocsinError,
+)
+
+__all__ = ["Failure", "HeldTooLongError", "refusal", "session_unknown"]
+
+
+class HeldTooLongError(RequestTimeoutError):
+    """The server kept sending heartbeats, yet held a connect for longer than it was asked to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One exchange that failed.
+
+    Attributes:
+        error: The error itself.
+        fatal: Trying again cannot help: refused credentials, a missing role, an untrusted certificate.
+        lossy: The request may have reached the server, so that events may have been written into the void.
+        moved: There is no such address (404).
+        held: The server is alive but holds connects for longer than asked.
+        retry_after: Seconds that the server asked to wait, or None.
+    """
+
+    error: TocsinError
+    fatal: bool = False
+    lossy: bool = True
+    moved: bool = False
+    held: bool = False
+    retry_after: float | None = None
+
+    @property
+    def cause(self) -> str:
+        """Why, in a few words."""
+        return str(self.error) or type(self.error).__name__
+
+    @classmethod
+    def of(cls, error: TocsinError) -> Failure:
+        """Classify an error.
+
+        By now the authentication flow has had its one renewal: a 401 that still gets here is final.
+        """
+        fatal = isinstance(
+            error, AuthenticationError | PermissionDeniedError | ConfigurationError
+        ) or _untrusted_certificate(error)
+        return cls(
+            error=error,
+            fatal=fatal,
+            lossy=not isinstance(error, ConnectError),
+            moved=isinstance(error, NotFoundError),
+            held=isinstance(error, HeldTooLongError),
+            retry_after=error.retry_after if isinstance(error, StatusError) else None,
+        )
+
+
+def refusal(what: str, error: str | None) -> TocsinError:
+    """Return the error for a reply that rules out any further try.
+
+    Args:
+        what: What the server did, as the beginning of a sentence.
+        error: The server's words, or None.
+    """
+    text = f"{what}: {error}" if error else what
+    code = error_code(error)
+    if code == 401:
+        return AuthenticationError(text, status=401, message=error)
+    if code == 403:
+        return PermissionDeniedError(text, status=403, message=error)
+    return ProtocolError(text, detail=error)
+
+
+def session_unknown(error: str | None) -> bool:
+    """Whether the words of a reply without advice say that the server does not know the session."""
+    words = (error or "").lower().replace("_", " ")
+    return error_code(error) == 402 or any(
+        said in words for said in ("unknown client", "session unknown", "unknown session")
+    )
+
+
+def _untrusted_certificate(error: BaseException | None) -> bool:
+    """Whether a certificate error is what stands behind a connection that failed."""
+    for _ in range(20):  # a chain that somebody tied into a ring must not hold us
+        if error is None:
+            return False
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,131 @@
+"""What a session hands out: what to send, and what happened. Frozen values, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tocsin.bayeux._messages import Event
+    from tocsin.errors import SubscriptionRefusedError, TocsinError
+
+__all__ = [
+    "Alive",
+    "Arrived",
+    "Closed",
+    "Dropped",
+    "Kind",
+    "Lost",
+    "Notice",
+    "Output",
+    "Refused",
+    "Send",
+    "Stands",
+    "Unreadable",
+]
+
+
+class Kind(Enum):
+    """What an exchange is for."""
+
+    HANDSHAKE = auto()
+    CONNECT = auto()
+    COMMAND = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One exchange to start now.
+
+    Attributes:
+        kind: What it is for. A HANDSHAKE wants a fresh transport: new cookies, new connections.
+        link: Which transport carries it: the number of the handshake that opened it.
+        messages: The body.
+        ids: The ids of the messages in it.
+        held: Seconds for which the server is asked to hold it, on the poll's own connection; None for a
+            command, on the other one.
+        silence: Seconds without a byte after which the peer counts as dead.
+        total: Seconds for the whole exchange.
+    """
+
+    kind: Kind
+    link: int
+    messages: bytes
+    ids: tuple[str, ...]
+    held: float | None
+    silence: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Events, in the order in which they came. `ordered`: in the answer to a connect."""
+
+    events: tuple[Event, ...]
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One element of a response that is no Bayeux message."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A connect succeeded: up to here nothing is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Messages may be missing from the last `Alive` on."""
+
+    cause: str
+    session_lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """The server confirmed a channel."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server will not deliver a channel. All others go on."""
+
+    channel: str
+    error: SubscriptionRefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The link is of no more use: whatever is still in flight on it means nothing.
+
+    Attributes:
+        link: Its number.
+        farewell: A disconnect that the server should still get, or None.
+    """
+
+    link: int
+    farewell: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Over for good, with the reason; None after a leave."""
+
+    error: TocsinError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something odd that costs nothing yet, for the log."""
+
+    text: str
+
+
+Output = Alive | Arrived | Closed | Dropped | Lost | Notice | Refused | Stands | Unreadable
