@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-__all__ = ["InProcessServer", "InProcessTransport", "in_process"]
+__all__ = ["AsgiApp", "HasApp", "InProcessServer", "InProcessTransport", "in_process"]
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8111
