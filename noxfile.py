@@ -71,11 +71,23 @@ def interop(session: nox.Session) -> None:
             session.error(sentence)
         session.skip(sentence)
     session.install("-q", ".[all]", *group("test"))
-    report = Path(session.create_tmp()) / "interop.xml"
-    session.run("pytest", "-q", "tests/interop", f"--junit-xml={report}", *session.posargs)
+    temporary = Path(session.create_tmp()).resolve()
+    report = temporary / "interop.xml"
+    env = {"TOCSIN_NODE_MODULES": str(npm_packages(session, temporary / "node"))}
+    session.run("pytest", "-q", "tests/interop", f"--junit-xml={report}", *session.posargs, env=env)
     ran = passed(report)
     if not session.posargs and ran < INTEROP_AT_LEAST:
         session.error(f"only {ran} of at least {INTEROP_AT_LEAST} interop tests ran")
+
+
+def npm_packages(session: nox.Session, target: Path) -> Path:
+    """Installs the pinned Bayeux servers into a temporary folder and gives their node_modules."""
+    target.mkdir(exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "tests" / "interop" / "node" / name, target)
+    with session.chdir(target):
+        session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", external=True, silent=True)
+    return target / "node_modules"
 
 
 def passed(report: Path) -> int:
