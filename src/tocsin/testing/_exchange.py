@@ -55,8 +55,12 @@ class Wire:
         self._exchange = exchange
 
     def abort(self) -> None:
-        """Reset the connection: what was sent before still arrives, then the client gets an error."""
+        """End the connection; what was sent before still arrives, then the client sees an early end."""
         self._exchange.abort()
+
+    def reset(self) -> None:
+        """End it the hard way: the client sees a reset."""
+        self._exchange.abort(reset=True)
 
     def silence(self) -> None:
         """Let nothing more reach the client, not even an end: a peer that is gone without a word."""
@@ -78,6 +82,7 @@ class Exchange:
         self._received = 0
         self._left = False
         self._broken = False
+        self._reset = False
         self._silent = False
 
     @property
@@ -100,9 +105,10 @@ class Exchange:
         """The client has read everything."""
         return self._downloaded and not self._download
 
-    def abort(self) -> None:
+    def abort(self, *, reset: bool = False) -> None:
         """Break the connection for both."""
         self._broken = True
+        self._reset = reset
         self._signal.notify()
 
     def silence(self) -> None:
@@ -188,7 +194,7 @@ class Exchange:
         if self._left:
             raise httpx.ReadError("the transport was closed")
         if self._head is None:
-            raise httpx.ReadError("connection reset by peer")
+            raise self._loss("Server disconnected without sending a response.")
         return self._head
 
     async def chunk(self, limit: float | None) -> bytes | None:
@@ -214,7 +220,10 @@ class Exchange:
         if self._downloaded:
             self._check_length()
             return None
-        raise httpx.ReadError("connection reset by peer")
+        raise self._loss("peer closed connection without sending complete message body")
+
+    def _loss(self, text: str) -> httpx.TransportError:
+        return httpx.ReadError("connection reset by peer") if self._reset else httpx.RemoteProtocolError(text)
 
     def _audibly_broken(self) -> bool:
         return self._broken and not self._silent

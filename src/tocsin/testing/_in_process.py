@@ -85,7 +85,7 @@ class InProcessServer:
     def cut(self) -> None:
         """Reset every connection that has a request on it."""
         for exchange in list(self._live):
-            exchange.abort()
+            exchange.abort(reset=True)
 
     def stop(self) -> None:
         """Be gone: reset what is in flight, refuse what comes."""
@@ -230,7 +230,7 @@ async def in_process(target: HasApp | AsgiApp) -> AsyncGenerator[InProcessServer
 
     Sends after the client has left do nothing, `receive` then tells ``http.disconnect``, and what the app
     raises after that is swallowed, all as uvicorn does. An app finds faults of the connection in
-    ``scope["extensions"]["tocsin.wire"]``: ``abort()`` and ``silence()``. There is no lifespan.
+    ``scope["extensions"]["tocsin.wire"]``: ``abort()``, ``reset()`` and ``silence()``. There is no lifespan.
 
     Args:
         target: An `Emulator`, anything else with an ``app``, or an ASGI application.

@@ -41,7 +41,9 @@ async def test_a_task_that_ends_by_itself_is_no_leak() -> None:
 
 
 def running_test_is_guarded() -> bool:
-    return any(frame.function == "run" and frame.filename.endswith("tests/guard.py") for frame in inspect.stack())
+    return any(
+        frame.function == "run" and frame.filename.endswith("tests/guard.py") for frame in inspect.stack()
+    )
 
 
 async def test_plain_tests_are_guarded() -> None:

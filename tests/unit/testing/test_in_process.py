@@ -98,18 +98,19 @@ async def test_silence_ends_by_the_read_timeout(started: bool) -> None:
         await told.wait()
 
 
+@pytest.mark.parametrize(("how", "error"), [("abort", httpx.RemoteProtocolError), ("reset", httpx.ReadError)])
 @pytest.mark.parametrize("after", ["nothing", "head", "part"])
-async def test_abort_is_a_reset(after: str) -> None:
+async def test_a_broken_connection(after: str, how: str, error: type[Exception]) -> None:
     async def app(scope, receive, send) -> None:
         if after != "nothing":
             await send({"type": "http.response.start", "status": 200, "headers": []})
         if after == "part":
             await send({"type": "http.response.body", "body": b"half", "more_body": True})
-        scope["extensions"]["tocsin.wire"].abort()
+        getattr(scope["extensions"]["tocsin.wire"], how)()
 
     got = b""
     async with in_process(app) as server, client(server) as http:
-        with pytest.raises(httpx.ReadError):  # noqa: PT012 - what came before the reset is asserted too
+        with pytest.raises(error):  # noqa: PT012 - what came before the reset is asserted too
             async with http.stream("GET", "/") as response:
                 async for chunk in response.aiter_raw():
                     got += chunk
@@ -130,7 +131,7 @@ async def test_an_app_that_ends_in_the_middle_breaks_the_connection() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async with in_process(app) as server, client(server) as http:
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx.RemoteProtocolError):
             await http.get("/")
 
 

@@ -1,0 +1,31 @@
+"""Twenty seeds of chaos on real sockets end with what the emulator has: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from sockets.chaos import run_seeds, table
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.limit(60)]
+
+
+@pytest.mark.parametrize(
+    ("anyio_backend", "seeds"),
+    [
+        ("asyncio", range(0, 20, 4)),
+        ("trio", range(1, 20, 4)),
+        ("asyncio", range(2, 20, 4)),
+        ("trio", range(3, 20, 4)),
+    ],
+)
+async def test_converges(anyio_backend: str, seeds: range) -> None:
+    runs = await run_seeds(seeds, anyio_backend)
+    told = table(runs)
+    print(told)
+    for run in runs:
+        assert run.seconds is not None, f"seed {run.seed} never converged\n{told}\n{run.lost[:5]}"
+        assert not run.lost, f"seed {run.seed}\n{told}\n{run.lost[:5]}"
+        assert not run.duplicated, f"seed {run.seed}\n{told}\n{run.duplicated[:5]}"
+        assert not run.merged, f"seed {run.seed}\n{told}\n{run.merged[:5]}"
+        assert run.gaps, f"seed {run.seed} met no fault that mattered\n{told}"
+        assert run.recovered or len(run.changes) > 50
