@@ -1,6 +1,7 @@
 """What a tracker asks for and what it is told: frozen values, no behaviour.
 
-Live messages and rows of a read both come as `Observed`. A `Read` goes out, the platform answers it with an `Answer`.
+Live messages and rows of a read both come as `Observed`. A `Read` goes out, the platform answers it with an
+`Answer`.
 What leaves for the consumer is a `Give` (one change) or a `Note` (one gap).
 """
 
@@ -60,21 +61,23 @@ class Observed(Generic[A]):
     alarm: A
 
 
-# --- reads --------------------------------------------------------------------------------------------------------
+# --- reads ---
 
 
 @dataclass(frozen=True, slots=True)
 class ReadWindow:
     """Read one page of alarms. Answer with `WindowAnswer`, `Failed` or `NoSuchApi`.
 
-    The stream's own filter (severity, type) must not narrow this read: an alarm that leaves the filter has to be
+    The stream's own filter (severity, type) must not narrow this read: an alarm that leaves the filter has
+    to be
     seen once more. Rows that do not pass it come with ``wanted=False``.
 
     Attributes:
         ticket: Names this request.
         r0: The tracker's count when it was sent.
         partition: The part of the scope to read, as given to the tracker.
-        updated_from: Only rows with ``lastUpdated`` at or after this (ms); None reads all. Never an upper bound.
+        updated_from: Only rows with ``lastUpdated`` at or after this (ms); None reads all. Never an upper
+            bound.
         created_from: Only rows with ``creationTime`` at or after this (ms).
         created_to: Only rows with ``creationTime`` before this (ms).
         page: The page number, from 1.
@@ -102,7 +105,7 @@ class ReadWindow:
 
 @dataclass(frozen=True, slots=True)
 class ReadOne:
-    """Read one alarm by id. Answer with `OneAnswer`, `Missing` (404 and nothing else), `Failed` or `NoSuchApi`."""
+    """Read one alarm by id. Answer with `OneAnswer`, `Missing` (404 only), `Failed` or `NoSuchApi`."""
 
     ticket: int
     r0: int
@@ -120,7 +123,7 @@ class ReadCheck:
 Read: TypeAlias = ReadWindow | ReadOne | ReadCheck
 
 
-# --- answers ------------------------------------------------------------------------------------------------------
+# --- answers ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +185,13 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NoSuchApi:
-    """The server has no REST API at all. Believed only if no read ever succeeded; later it counts as `Failed`."""
+    """The server has no REST API at all. Believed only until a read succeeds; then it is a `Failed`."""
 
 
 Answer: TypeAlias = WindowAnswer[A] | OneAnswer[A] | Missing | Checked | Failed | NoSuchApi
 
 
-# --- what leaves --------------------------------------------------------------------------------------------------
+# --- what leaves ---
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ class RecoveryPolicy:
     Attributes:
         overlap: How far each sweep reaches back behind the cursor. Longer than a write may take to become
             readable, and than the server's clocks may differ.
-        verify_first: After attaching, the second sweep runs this much later: a subscription may take effect late.
+        verify_first: After attaching, the second sweep runs this much later: a subscription may take effect
+            late.
         verify_every: A sweep proves this often that the subscription delivers.
         reconcile_every: A pass over all open alarms, which finds deletions, runs this often.
-        grace: How long a live message may lag behind the read that showed its change before it counts as missed.
+        grace: How long a live message may lag behind the read that showed its change before it counts as
+            missed.
         silence: After misses turned out to be silent writes, no new session is made for this long.
         page_size: Rows a request asks for.
         empty_pages: So many pages in a row without a new row end a window whose server goes on offering more.
@@ -63,5 +65,5 @@ class RecoveryPolicy:
                 0 if field.name in {"skew", "check_share", "settle_flood", "stale_wait", "grace"} else None
             )
             if value < 0 or (value == 0 and least is None):
-                message = f"RecoveryPolicy.{field.name} must be {'0 or more' if least == 0 else 'above 0'}, not {value}"
-                raise ConfigurationError(message)
+                bound = "0 or more" if least == 0 else "above 0"
+                raise ConfigurationError(f"RecoveryPolicy.{field.name} must be {bound}, not {value}")

@@ -1,0 +1,300 @@
+"""What may have been missed: gaps, misses, overflows, and whether the live channel stands."""
+
+# ruff: noqa: A001, A002  (an alarm's id is called id, here and in what users see)
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from tocsin._stream._answers import Note
+from tocsin._stream._rules import Rules
+from tocsin.models import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from tocsin._stream._policy import RecoveryPolicy
+    from tocsin._stream._sweep import Basis, Plan
+
+__all__ = ["Loss", "Losses"]
+
+A = TypeVar("A")
+
+
+class Loss:
+    """A span in which something may have been missed, until a complete sweep that began after it.
+
+    Attributes:
+        since: The last moment at which the stream was whole.
+        cause: Why.
+        seq: The tracker's count when it was noticed.
+        before: Recovered changes that were counted before it.
+        final: It cannot be recovered.
+    """
+
+    __slots__ = ("before", "cause", "final", "seq", "since")
+
+    def __init__(self, since: datetime, cause: str, seq: int, before: int) -> None:
+        self.since = since
+        self.cause = cause
+        self.seq = seq
+        self.before = before
+        self.final = False
+
+
+class Losses(Rules[A]):
+    """Attachment, gaps and misses."""
+
+    def __init__(
+        self,
+        policy: RecoveryPolicy,
+        *,
+        snapshot: Literal[False, True, "all"],
+        live: bool,
+        sweeps: bool,
+        reads: bool,
+    ) -> None:
+        super().__init__(policy, snapshot=snapshot, live=live)
+        self._reads_on = reads
+        self._sweeps_on = sweeps
+        self._attached = not live
+        self._lost_cause: str | None = None
+        self._epoch = 0
+        self._settled_at = 0.0  # from then on a subscription has surely taken effect
+        self._session: int | None = None
+        self._due: list[float] = [] if live else [0.0]
+        self._alive_at: datetime | None = None
+        self._whole_at: datetime | None = None
+        self._loss: Loss | None = None
+        self._spill: Loss | None = None
+        self._owed: dict[str, None] = {}
+        self._caught_up = False
+        self._renew = False
+        self._renewed_at: float | None = None
+        self._renewals = 0
+        self._quiet_until = 0.0
+        self._reconcile_soon = False
+        self._notices: list[str] = []
+        self._gaps = self._reconnects = self._misses = 0
+        self._connected_at: datetime | None = None
+
+    # --- attachment ---
+
+    def connected(self, now: float, wall: datetime, *, session: int, date: int | None = None) -> None:
+        """Every channel stands, and a connect has succeeded since.
+
+        Args:
+            now: Monotonic seconds.
+            wall: Aware UTC.
+            session: Names the session; messages carry it.
+            date: The server's ``Date`` at that connect in ms, if known.
+        """
+        if self._attached and self._live and session != self._session and self._epoch:
+            self.disconnected(now, wall, cause="the session was made anew")
+        self._input(now, wall)
+        self._alive_at = wall
+        if self._attached and self._epoch:
+            return
+        self._attached = True
+        self._session = session
+        self._epoch += 1
+        self._connected_at = wall
+        if self._epoch == 1 and date is not None:
+            self._started_at = date
+        self._due = [now, now + self._policy.verify_first, now + self._policy.overlap]
+        self._settled_at = self._due[-1] + self._policy.verify_first
+        if not (self._reads_on and self._sweeps_on):
+            self._close_loss(wall, recoverable=False)
+
+    def alive(self, now: float, wall: datetime) -> None:
+        """A connect was answered: all that was sent until now has arrived."""
+        self._input(now, wall)
+        if self._attached:
+            self._alive_at = wall
+
+    def disconnected(self, now: float, wall: datetime, *, cause: str) -> None:
+        """The channel is lost: from the last proof of life on messages may be missing."""
+        self._input(now, wall)
+        self._lost_cause = cause
+        if not self._attached or not self._live:
+            return
+        self._attached = False
+        self._reconnects += 1
+        self._unheard.clear()
+        self._open_loss(self._alive_at or wall, cause)
+
+    def unreadable(self, now: float, wall: datetime, *, id: str | None) -> None:
+        """A message came that nobody could read. Its alarm is settled, or all are swept."""
+        self._input(now, wall)
+        self._received += 1
+        self._unreadable += 1
+        self._heard = True
+        if id is not None and self._reads_on:
+            cell = self._cells.get(id)
+            if cell is not None:
+                cell.seq = self._seq
+            self._doubt(cell, id, None, None)
+            return
+        self._open_loss(self._alive_at or wall, "a message could not be read")
+        if self._reads_on and self._sweeps_on:
+            self._sweep_at(now)
+        elif self._attached:
+            self._close_loss(wall, recoverable=False)
+
+    def _input(self, now: float, wall: datetime) -> None:
+        self._seq += 1
+        self._now = now
+        self._wall = wall
+
+    def _sweep_at(self, when: float) -> None:
+        """Sweep no later than this."""
+        self._due.append(when)
+        self._due.sort()
+
+    # --- gaps ---
+
+    def _open_loss(self, since: datetime, cause: str, *, seq: int | None = None) -> None:
+        seq = self._seq if seq is None else seq
+        if self._loss is None:
+            self._loss = Loss(since, cause, seq, self._recovered)
+        else:  # one gap over both; it takes a sweep that begins after the later one
+            self._loss.seq = seq
+
+    def _polls(self, basis: Basis) -> bool:
+        return super()._polls(basis) and self._loss is None
+
+    def _close_loss(self, wall: datetime, *, recoverable: bool) -> None:
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            self._note(loss, wall, recoverable=recoverable)
+            self._reconcile_soon = True
+
+    def _note(self, loss: Loss, wall: datetime, *, recoverable: bool) -> None:
+        count = self._recovered - loss.before
+        self._gaps += 1
+        self._out.append(
+            Note(loss.since, wall, loss.cause, count if recoverable and not loss.final else None)
+        )
+
+    def _swept(self, plan: Plan, wall: datetime, *, recoverable: bool) -> None:
+        """A complete sweep: the gap that opened before it is told."""
+        current = self._attached and plan.epoch == self._epoch
+        if self._loss is not None and current and plan.seq > self._loss.seq:
+            self._close_loss(wall, recoverable=recoverable)
+        if self._spill is not None and self._caught_up and plan.seq > self._spill.seq:
+            self._end_spill(wall)
+
+    # --- misses ---
+
+    def _expect(self, id: str, plan: Plan) -> None:
+        """A sweep brought a change that no message told: one should, within the grace time."""
+        explained = self._loss is not None or self._spill is not None or plan.attach
+        if self._live and self._attached and not explained and id not in self._unheard:
+            self._unheard[id] = (self._now + self._policy.grace, plan.late)
+
+    def _judge_misses(self, now: float) -> None:
+        missed = 0
+        late = False
+        while self._unheard:
+            id, (deadline, firm) = next(iter(self._unheard.items()))
+            if deadline > now:
+                break
+            del self._unheard[id]
+            missed += 1
+            late |= firm
+        if missed and self._wall is not None:
+            self._missed(now, self._wall, missed, late=late)
+
+    def _missed(self, now: float, wall: datetime, count: int, *, late: bool) -> None:
+        self._misses += count
+        if now < self._quiet_until:
+            return
+        if late and self._renewed_at is not None and self._heard:
+            # A new session did not help although it delivers other changes: nobody sends these.
+            self._quiet_until = now + self._policy.silence
+            self._renewed_at = None
+            self._renewals = 0
+            self._notices.append("changes are written without a notification: they are found by sweeps only")
+            return
+        self._open_loss(self._whole_at or wall, "the live channel did not bring every change")
+        if self._loss is not None:
+            self._loss.before = min(self._loss.before, self._recovered - count)
+        if late and now >= self._next_renewal():
+            self._renew = True
+            self._renewed_at = now
+            self._renewals += 1
+            self._heard = False
+        self._sweep_at(now)
+
+    def _next_renewal(self) -> float:
+        if self._renewed_at is None:
+            return 0.0
+        wait = self._policy.verify_every * 2.0 ** min(self._renewals - 1, 16)
+        return self._renewed_at + min(wait, self._policy.silence)
+
+    # --- overflow ---
+
+    def overflowed(
+        self, now: float, wall: datetime, *, ids: Collection[str], since: datetime | None = None
+    ) -> None:
+        """The buffer dropped the pending changes of these alarms.
+
+        Args:
+            now: Monotonic seconds.
+            wall: Aware UTC.
+            ids: Whose changes were dropped.
+            since: When the oldest of them was put, if known.
+        """
+        self._input(now, wall)
+        for id in ids:
+            cell = self._cells.get(id)
+            if cell is not None:
+                cell.given = False
+                cell.shown = True  # the consumer may have an earlier state that passed its filter
+                self._cells.place(id, cell)
+            if len(self._owed) < self._policy.remembered:
+                self._owed[id] = None
+            elif id not in self._owed:
+                self._cells.spilled = True
+        if self._spill is None:
+            self._spill = Loss(since or wall, "the consumer was too slow", self._seq, self._recovered)
+        self._spill.seq = self._seq
+        self._caught_up = False
+
+    def caught_up(self, now: float) -> None:
+        """After an overflow: the consumer has taken all that was pending; what was dropped is read again."""
+        if self._spill is None:
+            return
+        self._seq += 1
+        self._now = now
+        self._caught_up = True
+        for id in list(self._owed):
+            cell = self._cells.get(id)
+            if cell is not None and cell.given:
+                del self._owed[id]
+        if not self._owed or not (self._reads_on and self._sweeps_on):
+            self._end_spill(self._wall or self._spill.since)
+        else:
+            self._spill.seq = self._seq
+            self._sweep_at(now)
+
+    def _oldest_owed(self) -> int | None:
+        """From which ``lastUpdated`` on a sweep finds what was dropped."""
+        cells = (self._cells.get(id) for id in self._owed)
+        return min((c.floor for c in cells if c is not None and c.floor is not None), default=None)
+
+    def _end_spill(self, wall: datetime) -> None:
+        spill, self._spill = self._spill, None
+        for id in self._owed:
+            cell = self._cells.get(id)
+            if cell is None:
+                self._doubt(None, id, None, None)
+            elif not cell.given and cell.gone:
+                self._bury(cell, id, Origin.RECOVERED)
+            elif not cell.given:
+                self._doubt(cell, id, None, None)
+        self._owed.clear()
+        if spill is not None:
+            self._note(spill, wall, recoverable=self._reads_on and not self._cells.spilled)
+        self._cells.spilled = False
