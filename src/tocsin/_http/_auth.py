@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Auth", "BasicAuth", "BearerAuth"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# RFC 6750 §2.1 (b64token), without insisting on where the padding stands.
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+# Wider than RFC 6750 §2.1: some issuers put other visible characters into their tokens.
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 @runtime_checkable

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import httpx
 from anyio import CancelScope, move_on_after
 
+from tocsin._http._redact import NOTHING_SECRET
 from tocsin.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
+
+    from tocsin._http._trace import Flight
 
 __all__ = ["MAX_BYTES", "Outgoing", "read_body"]
 
@@ -51,15 +54,13 @@ class _Once:
         return body
 
 
-async def read_body(
-    answer: httpx.Response, limit: int, on_bytes: Callable[[int], None] | None = None
-) -> bytes:
+async def read_body(answer: httpx.Response, limit: int, flight: Flight) -> bytes:
     """Read an answer's body whole, decompress it, and give its connection back.
 
     Args:
         answer: What the transport gave; its stream is closed in the end, however this ends.
         limit: Greatest number of bytes after decompression.
-        on_bytes: Told the length of each piece as it arrives, before decompression.
+        flight: The call. Its `on_bytes` is told the length of each piece as it arrives, before decompression.
 
     Raises:
         ProtocolError: It is larger, or not compressed as it says.
@@ -67,8 +68,9 @@ async def read_body(
     stream = answer.stream
     if not isinstance(stream, httpx.AsyncByteStream):
         raise TypeError("the transport gave an answer that cannot be read asynchronously")
+    on_bytes = flight.on_bytes
     try:
-        sink = _Sink(answer.headers.get("content-encoding", ""), limit)
+        sink = _Sink(f"{flight.method} {flight.url}", answer.headers.get("content-encoding", ""), limit)
         failure: Exception | None = None
         # Leaving this loop by break or raise would leave nested async generators to the collector;
         # only a cancellation unwinds all of them.
@@ -96,19 +98,21 @@ async def read_body(
 class _Sink:
     """Collects a body; decompresses never more than the limit, however small the compressed piece."""
 
-    __slots__ = ("_encoding", "_limit", "_pieces", "_room", "_unzip")
+    __slots__ = ("_asked", "_limit", "_pieces", "_room", "_unzip")
 
-    def __init__(self, encoding: str, limit: int) -> None:
+    def __init__(self, asked: str, encoding: str, limit: int) -> None:
+        self._asked = asked
         self._limit = self._room = limit
         self._pieces: list[bytes] = []
-        self._encoding = encoding.strip().lower()
-        if self._encoding in {"", "identity"}:
+        encoding = encoding.strip().lower()
+        if encoding in {"", "identity"}:
             self._unzip = None
-        elif self._encoding in {"gzip", "x-gzip"}:
+        elif encoding in {"gzip", "x-gzip"}:
             self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
         else:
             raise ProtocolError(
-                "the server sent a compressed answer that was not asked for", detail=self._encoding[:40]
+                f"{asked} was answered in a compression that was not asked for",
+                detail=NOTHING_SECRET.clean(encoding, limit=40),
             )
 
     def feed(self, piece: bytes) -> None:
@@ -118,15 +122,15 @@ class _Sink:
                 piece = self._unzip.decompress(piece, self._room + 1)
             except zlib.error as exc:
                 raise ProtocolError(
-                    "the answer is not the gzip that it says it is", detail=str(exc)
+                    f"the answer to {self._asked} is not the gzip that it says it is", detail=str(exc)
                 ) from None
         self._room -= len(piece)
         if self._room < 0:
-            raise ProtocolError(f"the answer is larger than {self._limit} bytes")
+            raise ProtocolError(f"the answer to {self._asked} is larger than {self._limit} bytes")
         if piece:
             self._pieces.append(piece)
 
     def finish(self) -> bytes:
         if self._unzip is not None and self._pieces and not self._unzip.eof:
-            raise ProtocolError("the gzip answer is cut off")
+            raise ProtocolError(f"the gzip answer to {self._asked} is cut off")
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tocsin._http._auth import Auth
+    from tocsin._http._proxies import Proxy
     from tocsin._http._request import Request, Response
     from tocsin._http._transport import Certificate, Verify
     from tocsin._http._wire import Middleware
@@ -142,16 +143,9 @@ class HttpCore:
         if max_in_flight < 1:
             raise ConfigurationError("max_in_flight must be 1 or more")
         tls = TlsSettings(verify, cert)
-        way = find_proxy(base, proxy, trust_env=trust_env) if transport_factory is None else None
-        given = dict(headers or {})
-        redactor = Redactor(
-            (
-                *(auth.secrets if auth is not None else ()),
-                *tls.secrets,
-                *(way.secrets if way is not None else ()),
-                *_header_secrets(given),
-            )
-        )
+        way = None if transport_factory is not None else find_proxy(base, proxy, trust_env=trust_env)
+        given = {"User-Agent": user_agent or f"tocsin/{__version__}", **(headers or {})}
+        redactor = Redactor(_secrets(auth, tls, way, given))
         guard_logs(redactor)
         if isinstance(auth, BasicAuth) and base.scheme == "http" and not base.loopback:
             warnings.warn(
@@ -159,27 +153,21 @@ class HttpCore:
                 InsecureTransportWarning,
                 stacklevel=3,  # whoever made the client that made us
             )
-
-        def make(connections: int) -> httpx.AsyncBaseTransport:
-            if transport_factory is not None:
-                return transport_factory()
-            context = tls.context if base.scheme == "https" or (way and way.secure) else None
-            return make_transport(tls=context, proxy=way, max_connections=connections)
-
         self.base_url = base.text
         self._timeouts = timeouts
         self._retry = retry
-        self._headers = _encoded({"User-Agent": user_agent or f"tocsin/{__version__}", **given})
         self._headers = {
             "host": (b"Host", base.netloc.encode("ascii")),
-            "accept-encoding": (b"Accept-Encoding", b"gzip"),
-            **self._headers,
+            **_encoded(given),
+            "accept-encoding": (b"Accept-Encoding", b"gzip"),  # all that we decompress
         }
-        route = Route(
-            base, way.address if way else None, auth, tuple(middleware), redactor, clock or _utc_now
-        )
-        self._shared = _Shared(route, make, max_in_flight=max_in_flight, rng=rng or random.Random())  # noqa: S311 - jitter
         self._view = False
+        self._shared = _Shared(
+            Route(base, way.address if way else None, auth, tuple(middleware), redactor, clock or _utc_now),
+            _maker(transport_factory, base, tls, way),
+            max_in_flight=max_in_flight,
+            rng=rng or random.Random(),  # noqa: S311 - jitter
+        )
 
     @property
     def timeouts(self) -> Timeouts:
@@ -288,7 +276,7 @@ class HttpCore:
         view._headers = self._headers
         if not isinstance(headers, Unset):
             view._headers = {**self._headers, **_encoded(headers)}
-            # A view is made for a moment and may be made often: its secrets are known by their header's name.
+            self._shared.route.redactor.learn(_header_secrets(headers))
         view._view = True
         return view
 
@@ -305,6 +293,35 @@ class HttpCore:
 
     def __repr__(self) -> str:
         return f"<HttpCore {self.base_url}, {self._shared.state.name.lower()}>"
+
+
+def _maker(
+    factory: Callable[[], httpx.AsyncBaseTransport] | None,
+    base: BaseUrl,
+    tls: TlsSettings,
+    proxy: Proxy | None,
+) -> Callable[[int], httpx.AsyncBaseTransport]:
+    """What makes a transport for so many connections."""
+    secure = base.scheme == "https" or (proxy is not None and proxy.secure)
+
+    def make(connections: int) -> httpx.AsyncBaseTransport:
+        if factory is not None:
+            return factory()
+        return make_transport(tls=tls.context if secure else None, proxy=proxy, max_connections=connections)
+
+    return make
+
+
+def _secrets(
+    auth: Auth | None, tls: TlsSettings, proxy: Proxy | None, headers: Mapping[str, str]
+) -> tuple[str, ...]:
+    """All that the settings hold and nobody may see."""
+    return (
+        *(auth.secrets if auth is not None else ()),
+        *tls.secrets,
+        *(proxy.secrets if proxy is not None else ()),
+        *_header_secrets(headers),
+    )
 
 
 def _encoded(headers: Mapping[str, str]) -> EncodedHeaders:

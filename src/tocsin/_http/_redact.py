@@ -31,6 +31,7 @@ SENSITIVE_HEADERS = frozenset(
 
 # A shorter secret is hidden only where it stands alone: hiding each "a" would leave no text to read.
 _SHORT = 4
+_MOST = 256
 
 # Line breaks and tabs become spaces; other control characters, bidirectional marks, zero-width characters,
 # lone surrogates and tags vanish: they can reorder or forge what a terminal or a log shows.
@@ -72,15 +73,27 @@ class Redactor:
         secrets: The texts that must never be shown. Empty ones are ignored.
     """
 
-    __slots__ = ("__weakref__", "_known")
+    __slots__ = ("__weakref__", "_known", "_secrets")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: dict[str, None] = {}
+        self._known: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Hide these from now on too. The oldest are forgotten when there are more than 256."""
+        new = [secret for secret in secrets if secret and secret not in self._secrets]
+        if not new:
+            return
+        self._secrets |= dict.fromkeys(new)
+        while len(self._secrets) > _MOST:
+            del self._secrets[next(iter(self._secrets))]
         # The longest first: a token may hold the password as a part.
-        known = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        known = sorted(self._secrets, key=len, reverse=True)
         words = [
             re.escape(word) if len(word) >= _SHORT else rf"(?<!\w){re.escape(word)}(?!\w)" for word in known
         ]
-        self._known = re.compile("|".join(words)) if words else None
+        self._known = re.compile("|".join(words))
 
     def __repr__(self) -> str:
         return "<Redactor>"

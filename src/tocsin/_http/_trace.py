@@ -36,6 +36,7 @@ class Flight:
     """
 
     __slots__ = (
+        "_handed",
         "_left",
         "_safe",
         "_traced",
@@ -64,6 +65,7 @@ class Flight:
         self.attempts = 0
         self.doubtful = False
         self._safe = method in _SAFE
+        self._handed = False
         self._traced = False
         self._left = False
 
@@ -74,7 +76,12 @@ class Flight:
 
     def begin(self) -> None:
         """A request is handed to the transport."""
+        self._handed = True
         self._traced = self._left = False
+
+    def answered(self) -> None:
+        """A whole answer came to the request under way."""
+        self._handed = False
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take an event of httpx's trace extension."""
@@ -86,12 +93,13 @@ class Flight:
     @property
     def never_left(self) -> bool:
         """Whether it is certain that the request under way did not leave."""
-        return self._traced and not self._left
+        return not self._handed or (self._traced and not self._left)
 
     def failed(self, *, never_left: bool) -> bool:
         """No answer will come to the request under way; say whether this call may have been applied."""
         if not self._safe and not never_left:
             self.doubtful = True
+        self._handed = False
         return self.doubtful
 
 

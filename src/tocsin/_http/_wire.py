@@ -73,7 +73,7 @@ class Wire:
         places: Bounds the exchanges in flight; None: only the transport bounds them.
     """
 
-    __slots__ = ("_closed", "_jar", "_places", "_route", "_transport")
+    __slots__ = ("_closed", "_jar", "_places", "_route", "_secrets", "_transport")
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class Wire:
         self._jar = httpx.Cookies() if cookies else None
         self._places = places
         self._closed = False
+        self._secrets: tuple[str, ...] = ()
 
     async def open(self) -> None:
         """Open the transport; if that fails or is cancelled, close it."""
@@ -101,7 +102,10 @@ class Wire:
         """Close the transport with all its connections; takes 2 s at most, also when cancelled."""
         self._closed = True
         with move_on_after(_CLOSING, shield=True):
-            await self._transport.aclose()
+            try:
+                await self._transport.aclose()
+            except FOREIGN as exc:  # what is closed for good need not close well
+                log.debug("closing a transport failed: %s", type(exc).__name__)
 
     async def attempt(self, request: Request, flight: Flight) -> Response:
         """Make one attempt.
@@ -131,6 +135,10 @@ class Wire:
         return response
 
     async def _authenticated(self, auth: Auth, request: Request, flight: Flight) -> Response:
+        secrets = auth.secrets
+        if secrets != self._secrets:  # a token was obtained or renewed
+            self._route.redactor.learn(secrets)
+            self._secrets = secrets
         flow = auth.flow(request)
         try:
             request = next(flow)
@@ -180,9 +188,8 @@ class Wire:
         failure: TocsinError
         try:
             answer = await self._transport.handle_async_request(outgoing)
-            body = await read_body(
-                answer, MAX_BYTES if request.max_bytes is None else request.max_bytes, flight.on_bytes
-            )
+            limit = MAX_BYTES if request.max_bytes is None else request.max_bytes
+            body = await read_body(answer, limit, flight)
         except FOREIGN as exc:
             if isinstance(exc, TocsinError):  # RequestTimeoutError is an OSError too
                 raise
@@ -191,6 +198,7 @@ class Wire:
                 exc, flight, address=route.base.address, proxy=route.proxy, redactor=route.redactor
             )
         else:
+            flight.answered()
             response = self._response(answer, outgoing, request.method, url, body, flight.attempts)
             if logged:
                 log_answer(response, current_time() - started)
@@ -198,7 +206,10 @@ class Wire:
         if logged:
             log.debug("%s", failure)
         # Raised here, not in the except block: as context it would bring the request and its credentials.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame, which must not hold it in turn
 
     def _outgoing(self, request: Request, url: str, flight: Flight) -> httpx.Request:
         headers = dict(flight.headers)

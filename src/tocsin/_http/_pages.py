@@ -1,0 +1,372 @@
+"""Lists that come in pages: await one for its first page, iterate over it for everything.
+
+How a platform pages is known to its `Walk`; here is what all lists share: turning pages, one of them read
+ahead, handing out items one by one, and ending cleanly wherever the iteration is dropped.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from anyio import CancelScope, Event
+from anyio.lowlevel import EventLoopToken, current_token
+
+from tocsin.errors import ConfigurationError, TocsinError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Iterator
+    from typing import Self
+
+__all__ = ["Batch", "Items", "Page", "PageIterator", "PageStatistics", "Pages", "Start", "Walk"]
+
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Start(Protocol):
+    """Starts a task that outlives the call, in the task group of a client that is open.
+
+    Raises `ConfigurationError` if it is not.
+    """
+
+    def __call__(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Start `run`, which raises nothing but a cancellation."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageStatistics:
+    """What the server says about a page. Each may be None: platforms tell little unless asked.
+
+    Attributes:
+        current_page: The number of the page; for restricted users of Cumulocity an offset.
+        page_size: The most rows that a page has.
+        total_pages: How many pages there are.
+        total_elements: How many rows there are.
+    """
+
+    current_page: int | None = None
+    page_size: int | None = None
+    total_pages: int | None = None
+    total_elements: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One answer of a list, not yet looked into.
+
+    Attributes:
+        rows: The raw JSON of each row in the server's order.
+        statistics: What the server says about the page.
+        context: What the walk needs to know when it accepts the batch.
+    """
+
+    rows: list[bytes]
+    statistics: PageStatistics | None = None
+    context: Any = None
+
+
+class Walk(Protocol[A_co]):
+    """One pass over a list, as the platform knows it. Used by one reader, in this order:
+
+    `read`, then `accept` once every row of the batch before has been taken, then `take` for each row.
+    """
+
+    @property
+    def more(self) -> bool:
+        """Whether another request is due."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """What is being read, for errors: ``page 3 of the alarms``."""
+        ...
+
+    async def read(self) -> Batch:
+        """Send the request that is due. Changes nothing: after a failure it can be called again."""
+        ...
+
+    def accept(self, batch: Batch) -> bool:
+        """Move on past a batch; False if it does not join the rows before it and another read is due."""
+        ...
+
+    def take(self, raw: bytes) -> A_co | None:
+        """Make an item of a row; None if it was given before."""
+        ...
+
+
+class _Ahead:
+    """One request that runs while the page before it is consumed."""
+
+    __slots__ = ("_scope", "_walk", "batch", "done", "error")
+
+    def __init__(self, walk: Walk[Any]) -> None:
+        self._walk = walk
+        self._scope = CancelScope()
+        self.done = Event()
+        self.batch: Batch | None = None
+        self.error: BaseException | None = None
+
+    async def run(self) -> None:
+        try:
+            with self._scope:
+                self.batch = await self._walk.read()
+        except* Exception as group:  # noqa: BLE001 - it belongs to whoever waits for the page
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            self.error = error
+        finally:
+            self.done.set()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+
+class _Turner(Generic[A]):
+    """Turns the pages of one walk. It knows nothing of the iterator in front of it, which may be dropped."""
+
+    def __init__(self, walk: Walk[A], start: Start | None) -> None:
+        self._walk = walk
+        self._start = start
+        self._rows: list[bytes] = []  # the next one last
+        self._taken: list[A] = []
+        self._ahead: _Ahead | None = None
+        self._token: EventLoopToken | None = None
+        self._busy = False
+        self._closed = False
+        self.statistics: PageStatistics | None = None
+        self.turned = 0
+
+    def take(self) -> A | None:
+        """The next item of the page at hand; None when there is none left.
+
+        Raises:
+            ProtocolError: A row cannot be read. It is skipped; the next call goes on behind it.
+        """
+        rows, walk = self._rows, self._walk
+        while rows:
+            raw = rows.pop()
+            try:
+                item = walk.take(raw)
+            except TocsinError as error:
+                raise _name(error, f"page {self.turned} of the list" if self.turned else walk.where) from None
+            if item is not None:
+                return item
+        return None
+
+    def take_page(self) -> tuple[A, ...]:
+        """All items that are left of the page at hand. After an error the next call has the others."""
+        while (item := self.take()) is not None:
+            self._taken.append(item)
+        items, self._taken = tuple(self._taken), []
+        return items
+
+    async def turn(self) -> bool:
+        """Go to the next page; False when there is none.
+
+        Cancelling it loses nothing; after an error the same page is asked for again.
+        """
+        if self._busy:
+            raise ConfigurationError("two tasks iterate over one list; give each its own")
+        self._busy = True
+        try:
+            while not self._closed and (self._ahead is not None or self._walk.more):
+                batch = await self._next()
+                try:
+                    accepted = self._walk.accept(batch)
+                except TocsinError as error:
+                    self._closed = True  # what the server says about its pages makes no sense
+                    raise _name(error, self._walk.where) from None
+                if accepted:
+                    self._open(batch)
+                    return True
+            return False
+        finally:
+            self._busy = False
+
+    def _open(self, batch: Batch) -> None:
+        self._rows = batch.rows
+        self._rows.reverse()
+        self.statistics = batch.statistics
+        self.turned += 1
+        if self._start is not None and self._walk.more:
+            ahead = _Ahead(self._walk)
+            try:
+                self._start(ahead.run, "tocsin page ahead")
+            except ConfigurationError:
+                return  # the client is being closed; the next turn says so
+            self._ahead, self._token = ahead, current_token()
+
+    async def _next(self) -> Batch:
+        try:
+            if (ahead := self._ahead) is not None:
+                await ahead.done.wait()
+                self._ahead = None
+                if ahead.error is not None:
+                    raise ahead.error
+                if ahead.batch is not None:
+                    return ahead.batch  # else the client was closed under it, as the next line will say
+            return await self._walk.read()
+        except TocsinError as error:
+            raise _name(error, self._walk.where)  # noqa: B904 - it is the same error
+
+    def abandon(self) -> None:
+        """Cancel what is read ahead, because nobody wants it. Any thread may call it, at any moment."""
+        ahead = self._ahead
+        if ahead is None or ahead.done.is_set():
+            return
+        try:
+            here = current_token() == self._token
+        except Exception:  # noqa: BLE001 - no loop runs in this thread; what says so depends on the backend
+            return  # the request ends by its own time limit, and nobody looks at it
+        if here:
+            ahead.cancel()
+
+    async def aclose(self) -> None:
+        """End the iteration and wait until nothing runs for it."""
+        self._closed = True
+        self._rows.clear()
+        if (ahead := self._ahead) is not None:
+            ahead.cancel()
+            with CancelScope(shield=True):  # short: it has been cancelled
+                await ahead.done.wait()
+            self._ahead = None
+
+
+def _name(error: TocsinError, where: str) -> TocsinError:
+    """Say in the error's own text which page it was: notes are shown in tracebacks only."""
+    error.args = (f"{where}: {error}", *error.args[1:])
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[A]):
+    """One page of a list.
+
+    Attributes:
+        items: What it holds. It may be fewer than were asked for; rows that were given before are left out.
+        statistics: What the server says about it.
+        number: Its place among the pages that this list gave, from 1.
+    """
+
+    items: tuple[A, ...]
+    statistics: PageStatistics | None
+    number: int
+    _turner: _Turner[A] = field(repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[A]:
+        return iter(self.items)
+
+    async def next_page(self) -> Page[A] | None:
+        """Read the page after this one. Cancelling it loses nothing.
+
+        Returns:
+            The next page that has items; None if there is none.
+
+        Raises:
+            ConfigurationError: It has been asked for already: go on from the page that it gave.
+            TocsinError: It could not be read; the error names the page. It may be asked for again.
+        """
+        if self._turner.turned != self.number:
+            raise ConfigurationError(f"page {self.number} has been left already; go on from the page after it")
+        return await _next_page(self._turner)
+
+
+async def _next_page(turner: _Turner[A]) -> Page[A] | None:
+    while True:
+        before = turner.turned
+        if not await turner.turn():
+            return None
+        del before
+        items = turner.take_page()
+        if items:
+            return Page(items, turner.statistics, turner.turned, turner)
+
+
+class Items(Generic[A]):
+    """Iterates over all items of a list. Dropping it, as `break` does, ends what it reads ahead."""
+
+    __slots__ = ("__weakref__", "_turner")
+
+    def __init__(self, walk: Walk[A], start: Start | None) -> None:
+        self._turner = _Turner(walk, start)
+        weakref.finalize(self, self._turner.abandon).atexit = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> A:
+        """The next item.
+
+        Cancelling it loses nothing. After an error the iteration can be gone on with: a page that could not
+        be read is asked for again, a row that cannot be read is skipped.
+        """
+        turner = self._turner
+        while True:
+            item = turner.take()
+            if item is not None:
+                return item
+            if not await turner.turn():
+                raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the iteration and what it reads ahead. May be called twice."""
+        await self._turner.aclose()
+
+
+class PageIterator(Generic[A]):
+    """Iterates over the pages of a list that have items."""
+
+    __slots__ = ("__weakref__", "_turner")
+
+    def __init__(self, walk: Walk[A], start: Start | None) -> None:
+        self._turner = _Turner(walk, start)
+        weakref.finalize(self, self._turner.abandon).atexit = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page[A]:
+        """The next page. Cancelling it loses nothing; after an error it can be called again."""
+        page = await _next_page(self._turner)
+        if page is None:
+            raise StopAsyncIteration
+        return page
+
+    async def aclose(self) -> None:
+        """End the iteration and what it reads ahead. May be called twice."""
+        await self._turner.aclose()
+
+
+class Pages(Generic[A]):
+    """A list: ``await`` it for the first page, ``async for`` over it for all items, `pages` for all pages.
+
+    Nothing is sent before that. Each use begins anew.
+
+    Args:
+        begin: Makes a new pass over the list.
+        start: Where the page ahead is read; None: no page is read ahead.
+    """
+
+    __slots__ = ("_begin", "_start")
+
+    def __init__(self, begin: Callable[[], Walk[A]], start: Start | None = None) -> None:
+        self._begin = begin
+        self._start = start
+
+    def __await__(self) -> Generator[Any, Any, Page[A]]:
+        return self._first().__await__()
+
+    async def _first(self) -> Page[A]:
+        turner = _Turner(self._begin(), None)
+        page = await _next_page(turner)
+        return page or Page((), turner.statistics, turner.turned, turner)
+
+    def __aiter__(self) -> Items[A]:
+        return Items(self._begin(), self._start)
+
+    def pages(self) -> PageIterator[A]:
+        """Iterate over the pages instead of their items."""
+        return PageIterator(self._begin(), self._start)
