@@ -76,8 +76,8 @@ class ChannelIndex(Generic[T]):
                     found.append(listener)
         return found
 
-    def __len__(self) -> int:
-        return len(self._by_pattern)
+    def __contains__(self, pattern: str) -> bool:
+        return pattern in self._by_pattern
 
 
 def _patterns_of(channel: str) -> list[str]:

@@ -23,6 +23,9 @@ from tocsin.errors import (
 
 __all__ = ["Failure", "HeldTooLongError", "refusal", "session_unknown"]
 
+# Request Timeout (also CometD's for the first of two connects), Too Early, Too Many Requests.
+_PASSING_STATUSES = (408, 425, 429)
+
 
 class HeldTooLongError(RequestTimeoutError):
     """The server kept sending heartbeats, yet held a connect for longer than it was asked to."""
@@ -37,6 +40,8 @@ class Failure:
         fatal: Trying again cannot help: refused credentials, a missing role, an untrusted certificate.
         lossy: The request may have reached the server, so that events may have been written into the void.
         moved: There is no such address (404).
+        rejected: The server answered that it will not take such a request: sending it again, in this session,
+            is of no use.
         held: The server is alive but holds connects for longer than asked.
         retry_after: Seconds that the server asked to wait, or None.
     """
@@ -45,6 +50,7 @@ class Failure:
     fatal: bool = False
     lossy: bool = True
     moved: bool = False
+    rejected: bool = False
     held: bool = False
     retry_after: float | None = None
 
@@ -67,6 +73,9 @@ class Failure:
             fatal=fatal,
             lossy=not isinstance(error, ConnectError),
             moved=isinstance(error, NotFoundError),
+            rejected=isinstance(error, StatusError)
+            and 400 <= error.status < 500
+            and error.status not in _PASSING_STATUSES,
             held=isinstance(error, HeldTooLongError),
             retry_after=error.retry_after if isinstance(error, StatusError) else None,
         )
