@@ -245,6 +245,8 @@ async def in_process(target: HasApp | AsgiApp) -> AsyncGenerator[InProcessServer
     failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         server = InProcessServer(app, tasks)
+        servers: list[InProcessServer] = getattr(target, "servers", [])  # so that an emulator can go down
+        servers.append(server)
         try:
             yield server
         except anyio.get_cancelled_exc_class():
@@ -252,6 +254,7 @@ async def in_process(target: HasApp | AsgiApp) -> AsyncGenerator[InProcessServer
         except BaseException as error:  # noqa: BLE001 - kept aside so that it leaves as itself, in no group
             failure = error
         finally:
+            servers.remove(server)
             server.stop()
             tasks.cancel_scope.cancel()
     try:
