@@ -1,1 +1,138 @@
-"""Async SDK for alarm platforms."""
+"""Async SDK for alarm platforms: list, raise, acknowledge, clear and follow alarms, losing none.
+
+Each name is loaded when it is first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tocsin._version import __version__
+
+if TYPE_CHECKING:
+    from tocsin._http._auth import Auth
+    from tocsin._http._pages import Page, PageStatistics
+    from tocsin._http._request import Headers, Request, Response, Timeouts
+    from tocsin._http._retry import RetryPolicy
+    from tocsin._stream._backoff import ReconnectPolicy
+    from tocsin._stream._policy import RecoveryPolicy
+    from tocsin._stream._states import StateChange
+    from tocsin._stream._stream import ChangeStream
+    from tocsin.cumulocity.client import Cumulocity
+    from tocsin.errors import (
+        AuthenticationError,
+        BadRequestError,
+        ConfigurationError,
+        ConflictError,
+        ConnectError,
+        GapError,
+        InsecureTransportWarning,
+        NotFoundError,
+        PermissionDeniedError,
+        ProtocolError,
+        RateLimitError,
+        RequestTimeoutError,
+        ServerError,
+        StatusError,
+        SubscriptionRefusedError,
+        TocsinError,
+        TransportError,
+        UnprocessableError,
+    )
+    from tocsin.models import (
+        UNSET,
+        Action,
+        AlarmLike,
+        Change,
+        Gap,
+        Level,
+        Origin,
+        Phase,
+        StreamState,
+        StreamStats,
+        Unset,
+    )
+
+__all__ = [
+    "UNSET",
+    "Action",
+    "AlarmLike",
+    "Auth",
+    "AuthenticationError",
+    "BadRequestError",
+    "Change",
+    "ChangeStream",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectError",
+    "Cumulocity",
+    "Gap",
+    "GapError",
+    "Headers",
+    "InsecureTransportWarning",
+    "Level",
+    "NotFoundError",
+    "Origin",
+    "Page",
+    "PageStatistics",
+    "PermissionDeniedError",
+    "Phase",
+    "ProtocolError",
+    "RateLimitError",
+    "ReconnectPolicy",
+    "RecoveryPolicy",
+    "Request",
+    "RequestTimeoutError",
+    "Response",
+    "RetryPolicy",
+    "ServerError",
+    "StateChange",
+    "StatusError",
+    "StreamState",
+    "StreamStats",
+    "SubscriptionRefusedError",
+    "Timeouts",
+    "TocsinError",
+    "TransportError",
+    "UnprocessableError",
+    "Unset",
+    "__version__",
+]
+
+_HOMES = {
+    "tocsin._http._auth": ("Auth",),
+    "tocsin._http._pages": ("Page", "PageStatistics"),
+    "tocsin._http._request": ("Headers", "Request", "Response", "Timeouts"),
+    "tocsin._http._retry": ("RetryPolicy",),
+    "tocsin._stream._backoff": ("ReconnectPolicy",),
+    "tocsin._stream._policy": ("RecoveryPolicy",),
+    "tocsin._stream._states": ("StateChange",),
+    "tocsin._stream._stream": ("ChangeStream",),
+    "tocsin.cumulocity.client": ("Cumulocity",),
+    "tocsin.errors": (
+        "AuthenticationError", "BadRequestError", "ConfigurationError", "ConflictError", "ConnectError",
+        "GapError", "InsecureTransportWarning", "NotFoundError", "PermissionDeniedError", "ProtocolError",
+        "RateLimitError", "RequestTimeoutError", "ServerError", "StatusError", "SubscriptionRefusedError",
+        "TocsinError", "TransportError", "UnprocessableError",
+    ),
+    "tocsin.models": (
+        "UNSET", "Action", "AlarmLike", "Change", "Gap", "Level", "Origin", "Phase", "StreamState",
+        "StreamStats", "Unset",
+    ),
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562)."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,52 @@
+"""Cumulocity: its client, its credentials, its alarms."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tocsin._http._auth import Auth, BasicAuth, BearerAuth
+    from tocsin.cumulocity._query import AlarmFilter
+    from tocsin.cumulocity.alarms import Alarms
+    from tocsin.cumulocity.client import ClientOptions, Cumulocity
+    from tocsin.cumulocity.models import Alarm, Created, Outcome, Severity, Source, Status
+
+__all__ = [
+    "Alarm",
+    "AlarmFilter",
+    "Alarms",
+    "Auth",
+    "BasicAuth",
+    "BearerAuth",
+    "ClientOptions",
+    "Created",
+    "Cumulocity",
+    "Outcome",
+    "Severity",
+    "Source",
+    "Status",
+]
+
+_HOMES = {
+    "tocsin._http._auth": ("Auth", "BasicAuth", "BearerAuth"),
+    "tocsin.cumulocity._query": ("AlarmFilter",),
+    "tocsin.cumulocity.alarms": ("Alarms",),
+    "tocsin.cumulocity.client": ("ClientOptions", "Cumulocity"),
+    "tocsin.cumulocity.models": ("Alarm", "Created", "Outcome", "Severity", "Source", "Status"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562)."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

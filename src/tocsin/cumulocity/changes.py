@@ -1,0 +1,131 @@
+"""Every change of a tenant's alarms, as a stream.
+
+Alarms.changes ─ follow ─ ChangeStream ─ Follower ─ Tracker
+                                           │
+                          AlarmFeed: reads (REST), LiveAlarms (Bayeux)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+
+from tocsin._stream._buffer import Buffer, Overflow
+from tocsin._stream._follower import Follower
+from tocsin._stream._states import StateBoard
+from tocsin._stream._stream import ChangeStream
+from tocsin._stream._tracker import Tracker
+from tocsin.cumulocity._feed import PLATFORM, AlarmFeed
+from tocsin.cumulocity._scope import ALL, Scope
+from tocsin.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from tocsin._http._core import HttpCore
+    from tocsin._stream._owner import TaskOwner
+    from tocsin._stream._policy import RecoveryPolicy
+    from tocsin.cumulocity._proof import RestProof
+    from tocsin.cumulocity._realtime import Realtime
+    from tocsin.cumulocity.models import Alarm
+
+__all__ = ["ALL", "DEFAULT_BUFFER", "Following", "Transport", "follow"]
+
+Transport: TypeAlias = Literal["auto", "long-polling", "polling"]
+
+DEFAULT_BUFFER: Final = 5000
+"""Changes that may wait for the consumer: two pages of a recovery read, and some."""
+
+_POLL: Final = 10.0
+"""Seconds between two reads where reads are the channel."""
+
+_LATER: Final = ("websocket", "notification2")
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What a client lends its streams."""
+
+    core: HttpCore
+    owner: TaskOwner
+    realtime: Realtime
+    proof: RestProof
+    site: str
+    recovery: RecoveryPolicy
+    clock: Callable[[], datetime]
+    open_timeout: float | None
+    close_timeout: float
+
+
+def follow(
+    client: Following,
+    source: str | int | Iterable[str | int] = ALL,
+    *,
+    children: bool = False,
+    severity: str | Iterable[str] | None = None,
+    type: str | Iterable[str] | None = None,  # noqa: A002 - the platform's word
+    snapshot: bool | Literal["all"] = False,
+    overflow: Overflow = "recover",
+    buffer: int = DEFAULT_BUFFER,
+    transport: Transport = "auto",
+    checkpoint: None = None,
+) -> ChangeStream[Alarm]:
+    """Make a stream of changes; see `Alarms.changes`.
+
+    Raises:
+        ConfigurationError: The arguments make no sense, or ask for what is not there yet.
+    """
+    scope = Scope.of(source, children=children, severity=severity, type=type)
+    live = _is_live(transport)
+    _check(snapshot, overflow, buffer, checkpoint)
+    policy = client.recovery
+    # A page must fit into the half of the buffer that is kept free for it, or recovery would overflow it.
+    policy = replace(policy, page_size=max(1, min(policy.page_size, buffer // 2)))
+    if not live:
+        policy = replace(policy, verify_every=min(policy.verify_every, _POLL))
+    follower = Follower(
+        Tracker[bytes](policy, snapshot=snapshot, partitions=scope.partitions, live=live),
+        AlarmFeed(
+            client.core,
+            client.proof,
+            scope,
+            site=client.site,
+            listen=client.realtime.listen if live else None,
+        ),
+        Buffer(buffer, overflow),
+        StateBoard(PLATFORM, client.site, client.clock),
+        wall=client.clock,
+        close_timeout=client.close_timeout,
+        whole=snapshot is False,
+    )
+    return ChangeStream(follower, client.owner, open_timeout=client.open_timeout)
+
+
+def _is_live(transport: str) -> bool:
+    if transport in _LATER:
+        raise ConfigurationError(
+            f"transport={transport!r} comes in a later version: use 'long-polling', 'polling' or 'auto'"
+        )
+    if transport not in get_args(Transport):
+        raise ConfigurationError(
+            f"transport={transport!r} is unknown: use 'long-polling', 'polling' or 'auto'"
+        )
+    return transport != "polling"
+
+
+def _check(snapshot: object, overflow: str, buffer: int, checkpoint: object) -> None:
+    if snapshot not in (False, True, "all"):
+        raise ConfigurationError(f"snapshot={snapshot!r} is unknown: use False, True or 'all'")
+    if overflow == "block":
+        raise ConfigurationError(
+            "overflow='block' needs a server that keeps what is not taken; this one does not: use 'recover'"
+        )
+    if overflow not in get_args(Overflow):
+        raise ConfigurationError(
+            f"overflow={overflow!r} is unknown: use 'recover', 'conflate' or 'drop_oldest'"
+        )
+    if buffer < 1:
+        raise ConfigurationError("buffer must be 1 or more")
+    if checkpoint is not None:
+        raise ConfigurationError("checkpoints come in a later version")

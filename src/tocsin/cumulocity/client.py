@@ -1,0 +1,266 @@
+"""The client of one Cumulocity tenant: owns the connections, the tasks and the shared Bayeux session."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from anyio import AsyncContextManagerMixin
+
+from tocsin._http._auth import BasicAuth, BearerAuth
+from tocsin._http._core import HttpCore
+from tocsin._http._request import Timeouts
+from tocsin._http._retry import RetryPolicy
+from tocsin._stream._backoff import ReconnectPolicy
+from tocsin._stream._owner import TaskOwner
+from tocsin._stream._policy import RecoveryPolicy
+from tocsin.bayeux._settings import SessionSettings
+from tocsin.cumulocity._proof import RestProof
+from tocsin.cumulocity._realtime import Realtime
+from tocsin.cumulocity.changes import Following
+from tocsin.errors import ConfigurationError
+from tocsin.models import UNSET, Unset
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+    import httpx
+
+    from tocsin._http._auth import Auth
+    from tocsin._http._transport import Certificate, Verify
+    from tocsin._http._wire import Middleware
+    from tocsin.cumulocity.alarms import Alarms
+
+__all__ = ["ClientOptions", "Cumulocity"]
+
+_APPLICATION: Final = "X-Cumulocity-Application-Key"
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of a client; see `Cumulocity`."""
+
+    name: str | None
+    tenant: str | None
+    application_key: str | None
+    timeouts: Timeouts
+    retry: RetryPolicy
+    reconnect: ReconnectPolicy
+    recovery: RecoveryPolicy
+    advice_timeout: float
+    liveness: float
+    verify: Verify
+    cert: Certificate | None
+    proxy: str | None
+    trust_env: bool
+    headers: Mapping[str, str] | None
+    user_agent: str | None
+    transport_factory: Callable[[], httpx.AsyncBaseTransport] | None
+    middleware: Sequence[Middleware]
+    max_in_flight: int
+    open_timeout: float | None
+    close_timeout: float
+    clock: Callable[[], datetime] | None
+    rng: random.Random | None
+
+
+class Cumulocity(AsyncContextManagerMixin):
+    """A Cumulocity tenant. Enter it with `async with`, once, and leave it in the same task.
+
+    Leaving ends all its streams. An error in the block leaves as itself.
+
+    Args:
+        base_url: Where the tenant is, such as ``https://acme.example.com``.
+        auth: The credentials.
+        name: What changes are marked with as their `site`; by default the tenant, or else the host.
+        tenant: The tenant's id, such as ``t07007007``, if `auth` is a `BasicAuth` without it.
+        application_key: Sent with each request. Without it the platform may take the traffic for a device's.
+        timeouts: Time limits of each call.
+        retry: When failed calls are tried again.
+        reconnect: When a live channel that broke is tried again.
+        recovery: How streams find what live messages did not bring.
+        advice_timeout: Seconds for which the server is asked to hold a poll.
+        liveness: Seconds of silence after which the live channel counts as dead.
+        verify: False, a path to certificates, or an `ssl.SSLContext`, instead of the usual trust.
+        cert: A client certificate.
+        proxy: The URL of a proxy; None: as the environment says.
+        trust_env: Whether the environment's proxies are obeyed.
+        headers: Sent with each request.
+        user_agent: Instead of ``tocsin/<version>``.
+        transport_factory: Makes the httpx transports instead of us.
+        middleware: ``async (request, call_next)``, called for each attempt.
+        max_in_flight: The most requests at a time, held polls apart.
+        open_timeout: Seconds that entering a stream may take; None: for ever.
+        close_timeout: Seconds that taking leave of the server may take.
+        clock: Aware UTC now.
+        rng: Draws the jitter.
+
+    Raises:
+        ConfigurationError: An argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: Auth | None,
+        *,
+        name: str | None = None,
+        tenant: str | None = None,
+        application_key: str | None = None,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        reconnect: ReconnectPolicy = ReconnectPolicy(),  # noqa: B008 - frozen
+        recovery: RecoveryPolicy = RecoveryPolicy(),  # noqa: B008 - frozen
+        advice_timeout: float = 30.0,
+        liveness: float = 45.0,
+        verify: Verify = True,
+        cert: Certificate | None = None,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        headers: Mapping[str, str] | None = None,
+        user_agent: str | None = None,
+        transport_factory: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        middleware: Sequence[Middleware] = (),
+        max_in_flight: int = 8,
+        open_timeout: float | None = 60.0,
+        close_timeout: float = 2.0,
+        clock: Callable[[], datetime] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        if open_timeout is not None and not open_timeout > 0:
+            raise ConfigurationError("open_timeout must be above 0 seconds, or None")
+        auth, tenant = _with_tenant(auth, tenant)
+        clock = clock or _utc_now
+        rng = rng or random.Random()  # noqa: S311 - jitter
+        settings = SessionSettings(
+            advice_timeout=advice_timeout, liveness=liveness, close_timeout=close_timeout, reconnect=reconnect
+        )
+        self._core = HttpCore(
+            base_url,
+            auth=auth,
+            timeouts=timeouts,
+            retry=retry,
+            headers={**(headers or {}), **({_APPLICATION: application_key} if application_key else {})},
+            user_agent=user_agent,
+            verify=verify,
+            cert=cert,
+            proxy=proxy,
+            trust_env=trust_env,
+            transport_factory=transport_factory,
+            middleware=middleware,
+            max_in_flight=max_in_flight,
+            rng=rng,
+            clock=clock,
+        )
+        self._owner = TaskOwner("Cumulocity client")
+        self._view = False
+        self._following = Following(
+            core=self._core,
+            owner=self._owner,
+            realtime=Realtime(self._core, self._owner, settings, rng),
+            proof=RestProof(),
+            site=name or tenant or urlsplit(self._core.base_url).netloc,
+            recovery=recovery,
+            clock=clock,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+        )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
+        """Make a client from the variables that Cumulocity gives to a microservice.
+
+        ``C8Y_BASEURL``; ``C8Y_TOKEN``, or ``C8Y_USER`` and ``C8Y_PASSWORD`` with ``C8Y_TENANT``; and
+        ``APPLICATION_KEY`` for the application header.
+
+        Args:
+            environ: Instead of the process's environment.
+            options: Further options; they win over the environment.
+
+        Raises:
+            ConfigurationError: A variable is missing; it is named.
+        """
+        env = os.environ if environ is None else environ
+        url = env.get("C8Y_BASEURL")
+        if not url:
+            raise ConfigurationError("the environment variable C8Y_BASEURL is not set")
+        tenant = env.get("C8Y_TENANT") or None
+        settings: ClientOptions = {"tenant": tenant, "application_key": env.get("APPLICATION_KEY") or None}
+        settings.update(options)
+        return cls(url, _env_auth(env), **settings)
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        if self._view:
+            raise ConfigurationError("a view made by with_options() is not entered: enter the client itself")
+        async with self._core, self._owner.open():
+            yield self
+
+    @property
+    def alarms(self) -> Alarms:
+        """The alarms of the tenant."""
+        from tocsin.cumulocity.alarms import Alarms
+
+        return Alarms(self._core, self._following)
+
+    @property
+    def site(self) -> str:
+        """What its changes are marked with."""
+        return self._following.site
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeouts | float | Unset = UNSET,
+        retry: RetryPolicy | Unset = UNSET,
+        headers: Mapping[str, str] | Unset = UNSET,
+    ) -> Self:
+        """Make a view with other options. It shares connections, session and streams with the client.
+
+        Args:
+            timeout: Limits instead of the client's; a number is the limit of a whole call in seconds.
+            retry: Instead of the client's.
+            headers: Added to the client's.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        if isinstance(timeout, int | float):
+            timeout = replace(self._core.timeouts, total=float(timeout))
+        view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
+        view._following = replace(self._following, core=view._core)
+        view._view = True
+        return view
+
+    def __repr__(self) -> str:
+        return f"<Cumulocity {self._core.base_url}, site {self._following.site!r}>"
+
+
+def _with_tenant(auth: Auth | None, tenant: str | None) -> tuple[Auth | None, str | None]:
+    """Complete the credentials by the tenant, or the tenant by the credentials."""
+    if not isinstance(auth, BasicAuth):
+        return auth, tenant
+    if auth.tenant is None and tenant is not None:
+        return BasicAuth(auth.user, auth.secrets[0], tenant=tenant), tenant
+    if tenant is not None and auth.tenant != tenant:
+        raise ConfigurationError(
+            f"two tenants were given: {auth.tenant!r} with the credentials, and {tenant!r}"
+        )
+    return auth, auth.tenant
+
+
+def _env_auth(env: Mapping[str, str]) -> Auth:
+    if token := env.get("C8Y_TOKEN"):
+        return BearerAuth(token)
+    user, password = env.get("C8Y_USER"), env.get("C8Y_PASSWORD")
+    if not user or password is None:
+        missing = "C8Y_USER" if not user else "C8Y_PASSWORD"
+        raise ConfigurationError(f"the environment variable {missing} is not set, nor is C8Y_TOKEN")
+    return BasicAuth(user, password)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
