@@ -1,0 +1,1 @@
+"""The command line: `tocsin`, also `python -m tocsin`. Needs the extra `cli`."""

@@ -1,0 +1,214 @@
+"""The commands and their options. What a command does is loaded when it is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from tocsin._version import __version__
+from tocsin.cli._options import Connection, JsonLines, Profile, Scope, Transport, bundled
+from tocsin.cli._run import DONE, MISUSED, complain, run
+from tocsin.cli._text import plain
+from tocsin.models import Level, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["app", "call"]
+
+# typer carries a click of its own or uses the one installed; its error classes are found through this one.
+_WRONG_USE: Final[type[Any]] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="tocsin",
+    help="Alarms from the command line: follow, list, raise, acknowledge and clear them; try `tocsin demo`.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Status = Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Again for several.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of alarms.")]
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What stands after the program's name.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        result = app(list(arguments), standalone_mode=False)
+    except _WRONG_USE as error:
+        context = getattr(error, "ctx", None)
+        name = context.command_path if context else "tocsin"
+        message = plain(error.format_message(), 500).rstrip(".")
+        if message:  # asking for help by giving nothing has printed the help
+            complain(f"{message}; see {name} --help")
+        return MISUSED
+    except (typer.Abort, KeyboardInterrupt):
+        return DONE
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    return result if isinstance(result, int) else DONE
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tocsin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Alarms from the command line."""
+
+
+@app.command()
+@bundled
+def watch(
+    connection: Connection,
+    scope: Scope,
+    transport: Annotated[Transport, typer.Option(help="How changes come.")] = Transport.AUTO,
+    snapshot: Annotated[bool, typer.Option("--snapshot/--no-snapshot", help="Open alarms first.")] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Keep trying when the first connection fails.")
+    ] = True,
+    jsonl: JsonLines = False,
+) -> int:
+    """Follow every change until interrupted."""
+    from tocsin.cli import _watch
+
+    return run(
+        lambda output: _watch.watch(
+            connection, scope, output, transport=transport, snapshot=snapshot, wait=wait, jsonl=jsonl
+        )
+    )
+
+
+@app.command(name="list")
+@bundled
+def list_(
+    connection: Connection,
+    scope: Scope,
+    status: Status = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="No more than this many.")] = None,
+    jsonl: JsonLines = False,
+) -> int:
+    """List alarms, newest first."""
+    from tocsin.cli import _commands
+
+    return run(
+        lambda output: _commands.list_alarms(
+            connection, scope, output, status=status, limit=limit, jsonl=jsonl
+        )
+    )
+
+
+@app.command()
+@bundled
+def count(connection: Connection, scope: Scope, status: Status = None, jsonl: JsonLines = False) -> int:
+    """Count alarms."""
+    from tocsin.cli import _commands
+
+    return run(lambda output: _commands.count_alarms(connection, scope, output, status=status, jsonl=jsonl))
+
+
+@app.command(name="raise")
+@bundled
+def raise_(
+    connection: Connection,
+    source: Annotated[str, typer.Option(metavar="ID", help="The device it belongs to.")],
+    type: Annotated[  # noqa: A002 - the option's name
+        str, typer.Option(help="What kind of alarm; per device there is one open of a kind.")
+    ],
+    text: Annotated[str, typer.Option(help="What it says.")],
+    severity: Annotated[Level, typer.Option(case_sensitive=False, help="How serious it is.")] = Level.MAJOR,
+    jsonl: JsonLines = False,
+) -> int:
+    """Raise an alarm."""
+    from tocsin.cli import _commands
+
+    return run(
+        lambda output: _commands.raise_alarm(
+            connection, output, source=source, kind=type, text=text, level=severity, jsonl=jsonl
+        )
+    )
+
+
+@app.command()
+@bundled
+def ack(connection: Connection, ids: Ids, jsonl: JsonLines = False) -> int:
+    """Acknowledge alarms."""
+    from tocsin.cli import _commands
+
+    verb = _commands.ACKNOWLEDGE
+    return run(lambda output: _commands.change_alarms(connection, ids, output, verb=verb, jsonl=jsonl))
+
+
+@app.command()
+@bundled
+def clear(connection: Connection, ids: Ids, jsonl: JsonLines = False) -> int:
+    """Clear alarms."""
+    from tocsin.cli import _commands
+
+    verb = _commands.CLEAR
+    return run(lambda output: _commands.change_alarms(connection, ids, output, verb=verb, jsonl=jsonl))
+
+
+@app.command()
+def emulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8111,
+    tenant: Annotated[str, typer.Option(help="Its only tenant.")] = "t1",
+    user: Annotated[str, typer.Option(help="Its only user.")] = "demo",
+    password: Annotated[str, typer.Option(help="The user's password.")] = "demo",  # noqa: S107 - a toy's
+    profile: Annotated[Profile, typer.Option(help="Today's platform, or the old one.")] = Profile.CURRENT,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let other machines reach it.")
+    ] = False,
+) -> int:
+    """Serve an in-memory Cumulocity; it forgets everything when it ends."""
+    try:
+        from tocsin.cli import _emulate
+    except ModuleNotFoundError as error:
+        return _without(error, "emulator")
+    address = _emulate.Address(host=host, port=port, allow_remote=allow_remote)
+    access = {"tenant": tenant, "user": user, "password": password}
+    return run(
+        lambda output: _emulate.emulate(output, address, profile=profile.value, **access), needs_reader=False
+    )
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=5, max=3600, help="About how long it takes.")] = 20.0,
+    sweep: Annotated[
+        bool, typer.Option("--sweep/--no-sweep", help="Recovery reads, or what happens without them.")
+    ] = True,
+    jsonl: JsonLines = False,
+) -> int:
+    """Show it all on this machine: alarms live, a network cut, and a summary counted against the truth."""
+    try:
+        from tocsin.cli import _demo
+    except ModuleNotFoundError as error:
+        return _without(error, "emulator")
+    return run(lambda output: _demo.demo(output, seconds=seconds, sweep=sweep, jsonl=jsonl))
+
+
+def _without(error: ModuleNotFoundError, extra: str) -> int:
+    """Say in one sentence which extra brings a missing library."""
+    if error.name is None or error.name.startswith("tocsin"):
+        raise error
+    complain(f"this needs {error.name.split('.')[0]}: pip install 'tocsin[{extra}]'")
+    return MISUSED

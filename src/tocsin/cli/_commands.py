@@ -1,0 +1,129 @@
+"""`list`, `count`, `raise`, `ack` and `clear`: one question or one change each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tocsin.cli._connect import make_client
+from tocsin.cli._jsonl import alarm_line, event_line
+from tocsin.cli._lines import Lines
+from tocsin.cli._run import DONE, FAILED, complain
+from tocsin.errors import NotFoundError, UnprocessableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tocsin.cli._options import Connection, Scope
+    from tocsin.cli._output import Output
+    from tocsin.cumulocity import Alarm, Cumulocity
+    from tocsin.models import Level, Phase
+
+__all__ = ["change_alarms", "count_alarms", "list_alarms", "raise_alarm"]
+
+ACKNOWLEDGE: Final = "acknowledge"
+CLEAR: Final = "clear"
+
+
+async def list_alarms(
+    connection: Connection,
+    scope: Scope,
+    output: Output,
+    *,
+    status: Sequence[Phase] | None,
+    limit: int | None,
+    jsonl: bool,
+) -> int:
+    """Print the alarms that match, page by page as they come, newest first."""
+    async with make_client(connection) as client:
+        show = _Printer(connection, client, output, jsonl=jsonl)
+        shown = 0
+        async for alarm in client.alarms.list(**_filters(scope, status)):
+            if limit is not None and shown >= limit:
+                break
+            await show.alarm(alarm)
+            shown += 1
+    return DONE
+
+
+async def count_alarms(
+    connection: Connection, scope: Scope, output: Output, *, status: Sequence[Phase] | None, jsonl: bool
+) -> int:
+    """Print how many alarms match."""
+    async with make_client(connection) as client:
+        number = await client.alarms.count(**_filters(scope, status))
+        if jsonl:
+            line = event_line("count", platform=connection.platform.value, site=client.site, count=number)
+        else:
+            line = f"{number}\n".encode()
+        await output.write(line)
+    return DONE
+
+
+async def raise_alarm(
+    connection: Connection, output: Output, *, source: str, kind: str, text: str, level: Level, jsonl: bool
+) -> int:
+    """Raise an alarm and print what the platform made of it."""
+    async with make_client(connection) as client:
+        made = await client.alarms.create(type=kind, text=text, severity=level.value, source=source)
+        outcome = made.outcome.value
+        if made.alarm is not None:
+            await _Printer(connection, client, output, jsonl=jsonl).alarm(made.alarm, outcome=outcome)
+        elif jsonl:
+            values = {"platform": connection.platform.value, "site": client.site, "outcome": outcome}
+            await output.write(event_line("alarm", **values, id=made.id, level=None, phase=None, alarm=None))
+        else:
+            await output.write(f"{outcome} {made.id or ''}\n".encode())
+        if made.ignored:
+            names = ", ".join(made.ignored)
+            complain(f"alarm {made.id} was open already: it was counted up, its {names} stayed as they were")
+    return DONE
+
+
+async def change_alarms(
+    connection: Connection, ids: Sequence[str], output: Output, *, verb: str, jsonl: bool
+) -> int:
+    """Acknowledge or clear alarms one by one; one that is not there does not stop the rest."""
+    code = DONE
+    async with make_client(connection) as client:
+        show = _Printer(connection, client, output, jsonl=jsonl)
+        for alarm_id in ids:
+            try:
+                if verb == ACKNOWLEDGE:
+                    alarm = await client.alarms.acknowledge(alarm_id)
+                else:
+                    alarm = await client.alarms.clear(alarm_id)
+            except (NotFoundError, UnprocessableError) as error:
+                complain(f"alarm {alarm_id}: {error}")
+                code = FAILED
+            else:
+                await show.alarm(alarm)
+    return code
+
+
+class _Printer:
+    """Prints alarms of one client."""
+
+    def __init__(self, connection: Connection, client: Cumulocity, output: Output, *, jsonl: bool) -> None:
+        self._platform = connection.platform.value
+        self._client = client
+        self._output = output
+        self._lines = None if jsonl else Lines()
+
+    async def alarm(self, alarm: Alarm, **extra: Any) -> None:
+        if self._lines is None:
+            line = alarm_line(alarm, platform=self._platform, site=self._client.site, **extra)
+        else:
+            line = self._lines.alarm(alarm)
+        await self._output.write(line)
+
+
+def _filters(scope: Scope, status: Sequence[Phase] | None) -> dict[str, Any]:
+    """What the REST API is asked for; only what was given."""
+    given = {
+        "source": list(scope.source) if scope.source else None,
+        "severity": [level.value for level in scope.severity] if scope.severity else None,
+        "type": list(scope.type) if scope.type else None,
+        "status": [phase.value for phase in status] if status else None,
+        "children": True if scope.children else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

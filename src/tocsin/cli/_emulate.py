@@ -1,0 +1,82 @@
+"""`tocsin emulator`: the emulator on a socket until interrupted."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from tocsin.cli._run import DONE, complain
+from tocsin.emulator import Emulator, serve
+from tocsin.errors import ConfigurationError, TransportError
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from tocsin.cli._output import Output
+
+__all__ = ["Address", "emulate", "is_loopback"]
+
+DEVICES: Final = {"4711": "Door 7", "4712": "Pump 3", "4713": "Cold store"}
+"""Devices that are there from the start, so that an alarm can be raised at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the emulator listens.
+
+    Attributes:
+        host: The address.
+        port: The port; 0 picks a free one.
+        allow_remote: Whether other machines may reach it.
+    """
+
+    host: str
+    port: int
+    allow_remote: bool
+
+
+async def emulate(
+    output: Output,
+    address: Address,
+    *,
+    profile: Literal["current", "seed"],
+    tenant: str,
+    user: str,
+    password: str,
+) -> int:
+    """Serve until interrupted; the first line on stdout tells where, and is the only one.
+
+    Raises:
+        ConfigurationError: Others could reach it, and nobody said that they may.
+        TransportError: The address cannot be had.
+    """
+    host, port = address.host, address.port
+    if not is_loopback(host):
+        if not address.allow_remote:
+            raise ConfigurationError(f"other machines can reach {host}: add --allow-remote if they may")
+        if password == "demo":  # noqa: S105 - the default that everybody knows
+            raise ConfigurationError("with --allow-remote the emulator needs a --password of your own")
+    emulator = Emulator(tenant=tenant, user=user, password=password, profile=profile)
+    for number, name in DEVICES.items():
+        emulator.store.add_device(name, id=number)
+    try:
+        async with serve(emulator, host=host, port=port) as server:
+            await output.write(f"listening on {server.url}\n".encode())
+            complain(f"tenant {tenant}, user {user}, devices {', '.join(DEVICES)}; Ctrl-C ends it")
+            await anyio.sleep_forever()
+    except OSError as error:
+        raise TransportError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+    return DONE
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,60 @@
+"""One line an alarm for people: columns, in colour on a terminal, plain into a pipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from tocsin.cli._table import LEVEL_STYLES
+from tocsin.cli._text import plain
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tocsin.models import AlarmLike
+
+__all__ = ["Lines"]
+
+_HEAD: Final = ("Time", "Severity", "Status", "Source", "Id", "Alarm")
+_SIZES: Final = (19, 8, 12, 10, 10, 0)
+
+
+class Lines:
+    """Makes lines; the first one has the names of the columns above it."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, markup=False, emoji=False)
+        self._begun = False
+
+    def alarm(self, alarm: AlarmLike) -> bytes:
+        """Give one alarm as a line."""
+        level = alarm.level
+        cells = (
+            _day_time(alarm.time),
+            str(level or "?"),
+            str(alarm.phase or "?"),
+            plain(alarm.source_id, 40),
+            plain(alarm.id, 40),
+            plain(alarm.text),
+        )
+        styles = ("dim", LEVEL_STYLES[level], "", "", "dim", "")
+        head = b"" if self._begun else self._line(_HEAD, ("dim",) * len(_HEAD))
+        self._begun = True
+        return head + self._line(cells, styles)
+
+    def _line(self, cells: tuple[str, ...], styles: tuple[str, ...]) -> bytes:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for cell, size, style in zip(cells, _SIZES, styles, strict=True):
+            line.append(cell, style)
+            line.append(" " * (max(0, size - len(cell)) + 1) if size else "")
+        if not self._console.is_terminal:
+            return f"{line.plain.rstrip()}\n".encode(errors="replace")
+        with self._console.capture() as captured:
+            self._console.print(line, crop=True)
+        return captured.get().encode(errors="replace")
+
+
+def _day_time(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

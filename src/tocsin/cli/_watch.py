@@ -1,0 +1,150 @@
+"""`tocsin watch`: one stream, shown until interrupted."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import anyio.lowlevel
+
+from tocsin.cli._connect import make_client
+from tocsin.cli._run import DONE, complain
+from tocsin.cli._views import choose_view
+from tocsin.errors import ConnectError
+from tocsin.models import StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tocsin._stream._stream import ChangeStream
+    from tocsin.cli._options import Connection, Scope, Transport
+    from tocsin.cli._output import Output
+    from tocsin.cli._views import View
+    from tocsin.cumulocity import Alarm
+
+__all__ = ["Following", "watch"]
+
+_LAST_WORD: Final = 1.0
+"""Seconds that telling of the end may take."""
+
+
+async def watch(
+    connection: Connection,
+    scope: Scope,
+    output: Output,
+    *,
+    transport: Transport,
+    snapshot: bool,
+    wait: bool,
+    jsonl: bool,
+) -> int:
+    """Follow and show until interrupted, or until going on makes no sense.
+
+    Raises:
+        TocsinError: Going on makes no sense; with `wait` off also: the first connection failed.
+    """
+    async with make_client(connection, open_timeout=None, anonymous=True) as client:
+        stream = client.alarms.changes(
+            tuple(scope.source) if scope.source else "*",
+            children=scope.children,
+            severity=[level.value for level in scope.severity] if scope.severity else None,
+            type=scope.type or None,
+            snapshot=snapshot,
+            transport=transport.value,
+        )
+        view = choose_view(output, f"{connection.url}  {connection.tenant or ''}", jsonl=jsonl)
+        await Following(stream, view, patient=wait).run()
+    return DONE
+
+
+class Following:
+    """Shows all that a stream gives and does, to its end.
+
+    A table is drawn from the moment the stream is attached; trouble before that is told on stderr.
+
+    Args:
+        stream: Not yet entered; it is closed at the end.
+        view: Where it is shown.
+        patient: Whether a first connection that fails is tried again.
+        beside: Runs beside it, and is cancelled when the stream ends.
+    """
+
+    def __init__(
+        self,
+        stream: ChangeStream[Alarm],
+        view: View,
+        *,
+        patient: bool,
+        beside: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
+    ) -> None:
+        self._stream = stream
+        self._view = view
+        self._patient = patient
+        self._beside = beside
+        self._tasks = anyio.create_task_group()
+        self._opening = anyio.CancelScope()
+        self._attached = False
+        self._trouble: str | None = None
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Follow to the end. Cancelling it closes the stream.
+
+        Raises:
+            TocsinError: The stream's own error, or `ConnectError` where nobody is patient.
+            OSError: The view cannot write.
+        """
+        try:
+            async with self._tasks:
+                self._tasks.start_soon(self._part, self._show_states)
+                self._tasks.start_soon(self._part, self._beside)
+                await self._part(self._show_items)
+                self._tasks.cancel_scope.cancel()
+        finally:
+            await self._say_closed()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _part(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Run a part. Its error ends all of them and leaves `run` as itself, in no group."""
+        try:
+            await part()
+        except Exception as error:  # noqa: BLE001 - raised again by run
+            self._failure = self._failure or error
+            self._tasks.cancel_scope.cancel()
+
+    async def _show_items(self) -> None:
+        async with AsyncExitStack() as stack:
+            with self._opening:
+                await stack.enter_async_context(self._stream)
+            if self._opening.cancelled_caught:
+                raise ConnectError(f"no connection: {self._trouble}")
+            self._attached = True
+            self._tasks.start_soon(self._part, self._view.run)
+            async for item in self._stream:
+                await self._view.show(item)
+
+    async def _show_states(self) -> None:
+        async for change in self._stream.states():
+            await self._view.show_state(change)
+            if not self._attached and change.state is StreamState.RECONNECTING and change.cause:
+                self._say_trouble(change.cause)
+
+    def _say_trouble(self, cause: str) -> None:
+        if cause == self._trouble:
+            return
+        self._trouble = cause
+        if self._patient:
+            complain(f"no connection yet, trying again: {cause}")
+        else:
+            self._opening.cancel()
+
+    async def _say_closed(self) -> None:
+        if isinstance(self._failure, OSError):
+            return
+        with anyio.move_on_after(_LAST_WORD, shield=True):
+            await self._stream.aclose()
+            async for change in self._stream.states():
+                if change.state is StreamState.CLOSED:
+                    await self._view.show_state(change)
