@@ -68,9 +68,10 @@ class Batch:
 
 
 class Walk(Protocol[A_co]):
-    """One pass over a list, as the platform knows it. Used by one reader, in this order:
+    """One pass over a list, as the platform knows it.
 
-    `read`, then `accept` once every row of the batch before has been taken, then `take` for each row.
+    One reader uses it: `read`, then `accept` once every row of the batch before has been taken, then `take`
+    for each row.
     """
 
     @property
@@ -79,8 +80,8 @@ class Walk(Protocol[A_co]):
         ...
 
     @property
-    def where(self) -> str:
-        """What is being read, for errors: ``page 3 of the alarms``."""
+    def noun(self) -> str:
+        """What the list is of, for errors: ``alarms``."""
         ...
 
     async def read(self) -> Batch:
@@ -137,7 +138,8 @@ class _Turner(Generic[A]):
         self._busy = False
         self._closed = False
         self.statistics: PageStatistics | None = None
-        self.turned = 0
+        self.turned = 0  # pages read
+        self.given = 0  # pages handed out
 
     def take(self) -> A | None:
         """The next item of the page at hand; None when there is none left.
@@ -151,17 +153,23 @@ class _Turner(Generic[A]):
             try:
                 item = walk.take(raw)
             except TocsinError as error:
-                raise _name(error, f"page {self.turned} of the list" if self.turned else walk.where) from None
+                self._name(error, self.turned)
+                raise
             if item is not None:
                 return item
         return None
 
-    def take_page(self) -> tuple[A, ...]:
-        """All items that are left of the page at hand. After an error the next call has the others."""
-        while (item := self.take()) is not None:
-            self._taken.append(item)
-        items, self._taken = tuple(self._taken), []
-        return items
+    async def next_page(self) -> Page[A] | None:
+        """The next page that has items. After an error the next call goes on with what is left."""
+        while True:
+            if not (self._rows or self._taken) and not await self.turn():
+                return None
+            while (item := self.take()) is not None:
+                self._taken.append(item)
+            items, self._taken = tuple(self._taken), []
+            if items:
+                self.given += 1
+                return Page(items, self.statistics, self.given, self)
 
     async def turn(self) -> bool:
         """Go to the next page; False when there is none.
@@ -178,7 +186,8 @@ class _Turner(Generic[A]):
                     accepted = self._walk.accept(batch)
                 except TocsinError as error:
                     self._closed = True  # what the server says about its pages makes no sense
-                    raise _name(error, self._walk.where) from None
+                    self._name(error, self.turned + 1)
+                    raise
                 if accepted:
                     self._open(batch)
                     return True
@@ -210,7 +219,12 @@ class _Turner(Generic[A]):
                     return ahead.batch  # else the client was closed under it, as the next line will say
             return await self._walk.read()
         except TocsinError as error:
-            raise _name(error, self._walk.where)  # noqa: B904 - it is the same error
+            self._name(error, self.turned + 1)
+            raise
+
+    def _name(self, error: TocsinError, page: int) -> None:
+        """Say in the error's own text which page it was: notes are shown in tracebacks only."""
+        error.args = (f"page {page} of the {self._walk.noun}: {error}", *error.args[1:])
 
     def abandon(self) -> None:
         """Cancel what is read ahead, because nobody wants it. Any thread may call it, at any moment."""
@@ -233,12 +247,6 @@ class _Turner(Generic[A]):
             with CancelScope(shield=True):  # short: it has been cancelled
                 await ahead.done.wait()
             self._ahead = None
-
-
-def _name(error: TocsinError, where: str) -> TocsinError:
-    """Say in the error's own text which page it was: notes are shown in tracebacks only."""
-    error.args = (f"{where}: {error}", *error.args[1:])
-    return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,20 +277,9 @@ class Page(Generic[A]):
             ConfigurationError: It has been asked for already: go on from the page that it gave.
             TocsinError: It could not be read; the error names the page. It may be asked for again.
         """
-        if self._turner.turned != self.number:
-            raise ConfigurationError(f"page {self.number} has been left already; go on from the page after it")
-        return await _next_page(self._turner)
-
-
-async def _next_page(turner: _Turner[A]) -> Page[A] | None:
-    while True:
-        before = turner.turned
-        if not await turner.turn():
-            return None
-        del before
-        items = turner.take_page()
-        if items:
-            return Page(items, turner.statistics, turner.turned, turner)
+        if self._turner.given != self.number:
+            raise ConfigurationError(f"page {self.number} has been left; go on from the one after it")
+        return await self._turner.next_page()
 
 
 class Items(Generic[A]):
@@ -330,7 +327,7 @@ class PageIterator(Generic[A]):
 
     async def __anext__(self) -> Page[A]:
         """The next page. Cancelling it loses nothing; after an error it can be called again."""
-        page = await _next_page(self._turner)
+        page = await self._turner.next_page()
         if page is None:
             raise StopAsyncIteration
         return page
@@ -361,8 +358,7 @@ class Pages(Generic[A]):
 
     async def _first(self) -> Page[A]:
         turner = _Turner(self._begin(), None)
-        page = await _next_page(turner)
-        return page or Page((), turner.statistics, turner.turned, turner)
+        return await turner.next_page() or Page((), turner.statistics, turner.given, turner)
 
     def __aiter__(self) -> Items[A]:
         return Items(self._begin(), self._start)

@@ -117,7 +117,7 @@ class Redactor:
             limit: The greatest length in characters.
         """
         # Before hiding: a control character inside a secret would hide it from us and not from a reader.
-        text = _INVISIBLE.sub("", _BLANKS.sub(" ", text)).strip()
+        text = _BLANKS.sub(" ", _INVISIBLE.sub("", text)).strip()
         text = self.hide(text)
         return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 

@@ -109,8 +109,15 @@ def is_loopback(host: str) -> bool:
 
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """Encode plain pairs by RFC 3986: "+" becomes ``%2B``, a blank ``%20``, a comma ``%2C``."""
-    return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in pairs)
+    """Encode plain pairs by RFC 3986: "+" becomes ``%2B``, a blank ``%20``, a comma ``%2C``.
+
+    Raises:
+        ConfigurationError: A text holds half a surrogate pair, which UTF-8 cannot write.
+    """
+    try:
+        return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in pairs)
+    except UnicodeEncodeError:
+        raise ConfigurationError("a value in the query is not text that can be sent") from None
 
 
 def _check_scheme(text: str, scheme: str) -> None:

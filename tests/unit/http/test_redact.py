@@ -1,0 +1,114 @@
+"""Secrets vanish from texts and from the HTTP libraries' logs; what remains is fit to be shown."""
+
+import gc
+import logging
+import re
+from pathlib import Path
+
+import httpcore
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin._http import _redact
+from tocsin._http._redact import NOTHING_SECRET, Redactor, guard_logs
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password hunter2 is wrong", "password *** is wrong"),
+        ("hunter2hunter2", "******"),
+        ("a short pw here, not in pwd", "a short *** here, not in pwd"),
+        ("token and its part: a.hunter2.b", "token and its part: ***"),
+    ],
+)
+def test_known_secrets_are_hidden_the_longest_first(text, shown):
+    assert Redactor(["hunter2", "pw", "a.hunter2.b", ""]).hide(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Authorization: Basic dDEvYWRhOnNlY3JldA==", "Authorization: Basic ***"),
+        ("Bearer abcdefghijklmnop.qrst", "Bearer ***"),
+        ("Basic authentication required", "Basic authentication required"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc is expired", "*** is expired"),
+        ("at https://ada:secret@host/x", "at https://***@host/x"),
+        ("GET /x?access_token=abc&page=1", "GET /x?access_token=***&page=1"),
+        ('{"access_token":"abc","a":1}', '{"access_token":"***","a":1}'),
+        ("Invalid token: expired", "Invalid token: expired"),
+    ],
+)
+def test_what_looks_like_a_credential_is_hidden_and_prose_is_not(text, shown):
+    assert NOTHING_SECRET.hide(text) == shown
+
+
+def test_texts_become_one_plain_line_and_are_cut():
+    text = "line one\r\n\tline\u2028two \x1b[31mred\x1b[0m \u202eesrever\u202c a\u200bb \ud800 \U000e0041 end"
+    assert NOTHING_SECRET.clean(text) == "line one line two [31mred[0m esrever ab end"
+    assert NOTHING_SECRET.clean("x" * 1000, limit=10) == "x" * 9 + "…"
+
+
+def test_a_secret_split_by_invisible_characters_is_found():
+    assert Redactor(["hunter2"]).clean("hun\u200bter\x002") == "***"
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=80))
+def test_cleaned_text_is_one_line_and_printable(text):
+    shown = NOTHING_SECRET.clean(text)
+    assert len(shown.splitlines()) <= 1
+    assert not any(ord(ch) < 32 or 0x7F <= ord(ch) < 0xA0 or 0x202A <= ord(ch) <= 0x202E for ch in shown)
+
+
+def test_secrets_learnt_later_are_hidden_and_their_number_is_bounded():
+    redactor = Redactor(["first-secret"])
+    for n in range(400):
+        redactor.learn([f"token-number-{n}"])
+    assert redactor.hide("token-number-399") == "***"
+    assert redactor.hide("token-number-1 first-secret") == "token-number-1 first-secret"
+    assert len(redactor._secrets) == 256
+
+
+def test_the_guard_stands_on_every_logger_that_the_http_libraries_name():
+    guard_logs(NOTHING_SECRET)
+    names = set()
+    for package in (httpx, httpcore):
+        for file in Path(package.__file__).parent.rglob("*.py"):
+            names |= set(re.findall(r"getLogger\(\"([\w.]+)\"\)", file.read_text()))
+    assert {"httpx", "httpcore.http11"} <= names
+    for name in names:
+        assert _redact._GUARD in logging.getLogger(name).filters, name
+
+
+@pytest.mark.parametrize(
+    ("line", "args", "shown"),
+    [
+        (
+            "headers=[(b'Set-Cookie', b'sid=abc; Path=/'), (b'X', b'y')]",
+            (),
+            "headers=[(b'Set-Cookie', '***'), (b'X', b'y')]",
+        ),
+        ("%r", ([(b"authorization", b'Digest it\'s "x"')],), "[(b'authorization', '***')]"),
+        ("%s %s", ("GET", "https://u:p@h/?token=1"), "GET https://***@h/?token=***"),
+        ("plain %d", (1,), "plain 1"),
+    ],
+)
+def test_log_lines_of_the_http_libraries_are_rewritten(caplog, line, args, shown):
+    guard_logs(NOTHING_SECRET)
+    with caplog.at_level(logging.DEBUG, logger="httpcore.http11"):
+        logging.getLogger("httpcore.http11").debug(line, *args)
+    assert caplog.messages == [shown]
+
+
+def test_the_guard_forgets_secrets_with_their_client():
+    redactor = Redactor(["hunter2"])
+    guard_logs(redactor)
+    guard_logs(redactor)
+    assert redactor in _redact._GUARD.redactors
+    before = len(_redact._GUARD.redactors)
+    del redactor
+    gc.collect()
+    assert len(_redact._GUARD.redactors) == before - 1
+    assert logging.getLogger("httpx").filters.count(_redact._GUARD) == 1
