@@ -1,0 +1,197 @@
+"""The ASGI application: reads a request, lets faults act, checks who asks, routes, replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from starlette.datastructures import Headers
+
+from tocsin.emulator._errors import RefusedError
+from tocsin.emulator._http import Exchange, Logged, Reply, Routes
+from tocsin.emulator._wire import GoneError, Receive, Scope, Send, Tap
+from tocsin.emulator.faults import Fault, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tocsin.emulator._emulator import Emulator
+
+CONTROL: Final = "/__emulator__"
+REALTIME: Final = frozenset({"/notification/realtime", "/cep/realtime"})
+
+
+class App:
+    """What a server calls. One for each emulator; it may be served in several places at once."""
+
+    def __init__(self, emulator: Emulator, routes: Routes) -> None:
+        self._emulator = emulator
+        self._routes = routes
+        self.live: dict[Tap, None] = {}
+        self.control: Callable[[Exchange], Reply] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope.
+
+        Args:
+            scope: ASGI's scope; HTTP is served, WebSockets are refused.
+            receive: ASGI's receive.
+            send: ASGI's send.
+        """
+        if scope["type"] == "http":
+            tap = Tap(scope, receive, send, self._emulator.settings.limits.hang)
+            self.live[tap] = None
+            try:
+                await self._serve(scope, receive, tap)
+            except GoneError:
+                pass
+            finally:
+                del self.live[tap]
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, tap: Tap) -> None:
+        headers = Headers(scope=scope)
+        method: str = scope["method"]
+        if method == "POST":
+            method = headers.get("x-http-method", method).upper()
+        base = (
+            self._emulator.base_url or f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}"
+        )
+        query = scope.get("query_string", b"").decode("latin-1")
+        exchange = Exchange(method, scope["path"], query, headers, b"", tap, base)
+        try:
+            exchange.body = await self._read(headers, receive)
+            if self.control is not None and exchange.path.startswith(CONTROL):
+                reply: Reply | None = self.control(exchange)
+            else:
+                reply = await self._handle(exchange)
+        except RefusedError as refused:
+            reply = Reply(refused.status, refused.body(), "error", refused.headers)
+        if reply is not None:
+            await self._reply(exchange, reply)
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        limit = self._emulator.settings.limits.body
+        declared = headers.get("content-length", "0")
+        too_large = RefusedError(413, "general/tooLarge", f"A request's body has at most {limit} bytes here")
+        if not declared.isdigit() or int(declared) > limit:
+            raise too_large
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise GoneError
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > limit:
+                raise too_large
+        return body
+
+    async def _handle(self, exchange: Exchange) -> Reply | None:
+        emulator = self._emulator
+        messages = _messages(exchange) if exchange.path in REALTIME else ()
+        seen = Seen(exchange.method, exchange.path, exchange.query, messages)
+        self._count(exchange, messages)
+        if emulator.down:
+            await exchange.tap.drop()
+        if struck := emulator.faults.on_request(seen):
+            reply = await self._strike(exchange, struck)
+            if reply is not None:
+                return reply
+        browser = exchange.headers.get("usexbasic", "").lower() != "true"
+        exchange.user = emulator.access.check(exchange.headers.get("authorization"), browser=browser)
+        handler, named = self._routes.find(exchange.method, exchange.path)
+        exchange.media_type("text" if exchange.path.endswith("/count") else "")  # 406 before anything is done
+        with emulator.store.lock:
+            result = handler(exchange, **named)
+        if isinstance(result, Reply):
+            return result
+        await result
+        return None
+
+    def _count(self, exchange: Exchange, messages: Sequence[Any]) -> None:
+        channels = tuple(str(message.get("channel")) for message in messages if isinstance(message, dict))
+        agent = exchange.headers.get("user-agent", "")
+        self._emulator.requests.count(
+            Logged(anyio.current_time(), exchange.method, exchange.path, exchange.query, channels, agent)
+        )
+
+    async def _strike(self, exchange: Exchange, struck: Sequence[Fault]) -> Reply | None:
+        tap = exchange.tap
+        tap.heed(struck)
+        for fault in struck:
+            if fault.kind == "delay":
+                await anyio.sleep(fault.seconds)
+            elif fault.kind == "stale":
+                exchange.lag = fault.seconds
+        for fault in struck:
+            if fault.kind == "hang":
+                await tap.mute()
+            elif fault.kind == "drop" and fault.when == "request":
+                tap.reset = fault.reset
+                await tap.drop()
+            elif fault.kind == "status":
+                return _ordered(fault)
+        return None
+
+    async def _reply(self, exchange: Exchange, reply: Reply) -> None:
+        body = reply.body
+        if reply.status < 300 and exchange.method in {"POST", "PUT"} and not exchange.wants_body:
+            body = b""
+        headers = [(b"date", self._emulator.clock.http_date().encode())]
+        headers += [(name.lower().encode(), value.encode()) for name, value in reply.headers]
+        if body and not any(name == b"content-type" for name, _value in headers):
+            headers.append((b"content-type", _media_type(exchange, reply).encode()))
+        if reply.status not in {204, 304}:
+            headers.append((b"content-length", b"%d" % len(body)))
+        await exchange.tap.start(reply.status, headers)
+        await exchange.tap.write(body)
+        if reply.after is not None:
+            await anyio.sleep(self._emulator.settings.behaviour.bulk_delay)
+            with self._emulator.store.lock:
+                going_on = reply.after()
+            if isinstance(going_on, Awaitable):
+                await going_on
+
+
+def _messages(exchange: Exchange) -> Sequence[Any]:
+    try:
+        found = json.loads(exchange.body)
+    except (ValueError, RecursionError):
+        return ()
+    return found if isinstance(found, list) else [found]
+
+
+def _media_type(exchange: Exchange, reply: Reply) -> str:
+    try:
+        return exchange.media_type(reply.kind)
+    except RefusedError:
+        return "application/json;charset=UTF-8"
+
+
+def _ordered(fault: Fault) -> Reply:
+    if fault.status == 401 and fault.body is None:
+        body = '{"error":"security/Unauthorized","message":"Invalid credentials! : Bad credentials"}'
+    elif fault.body is None:
+        body = f'{{"error":"emulator/Ordered","message":"Status {fault.status} was ordered"}}'
+    else:
+        body = fault.body
+    headers = [("Content-Type", fault.content_type)] if fault.content_type else []
+    if fault.retry_after is not None:
+        headers.append(("Retry-After", fault.retry_after))
+    return Reply(fault.status, body.encode(), "error", tuple(headers))
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,413 @@
+"""The server side of Bayeux, without I/O: messages in, replies out, and the sessions between.
+
+Every method is called with the store's lock held, so that writers on other threads may publish.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from tocsin.emulator._access import ALARM_READ, User
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tocsin.emulator._settings import BayeuxSettings, Limits
+    from tocsin.emulator.faults import Faults, Seen
+
+TRANSPORTS: Final = ("long-polling", "smartrest-long-polling")
+_ALARMS: Final = frozenset({"alarms", "alarmsWithChildren"})
+_KNOWN: Final = _ALARMS | {
+    "events", "eventsWithChildren", "measurements", "managedobjects", "operations", "inventory",
+}  # fmt: skip
+_CHANNEL: Final = re.compile(r"(?:/[A-Za-z0-9\-_!~()$@.]+)*/(?:[A-Za-z0-9\-_!~()$@.]+|\*\*?)")
+_REMEMBERED: Final = 1000  # lost sessions of which we know how they are to be told
+
+Message = Mapping[str, Any]
+End = Literal["duplicate", "disconnected", "forgotten"]
+
+
+class Poll(Protocol):
+    """A connect that is held: how the session wakes it, and how it is told to end."""
+
+    ended: End | None
+
+    def ring(self) -> None:
+        """There is something to look at."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One client between its handshake and its end."""
+
+    id: str
+    user: str
+    browser: str
+    timeout: float
+    last: float
+    patience: float = 0.0
+    channels: dict[str, None] = field(default_factory=dict)
+    queue: list[tuple[str, bytes]] = field(default_factory=list)
+    late: list[tuple[str, bytes]] = field(default_factory=list)
+    poll: Poll | None = None
+    advise: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A connect that may be held: whose, for how long at most, and how it is answered in the end."""
+
+    session: Session
+    message: Message
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request's messages.
+
+    Args:
+        user: Who is logged in.
+        browser: The value of the `BAYEUX_BROWSER` cookie.
+        now: Monotonic seconds.
+        seen: The request, for faults.
+    """
+
+    user: User
+    browser: str | None
+    now: float
+    seen: Seen
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a request is answered with.
+
+    Args:
+        status: Other than 200: the body is empty.
+        parts: JSON text of each element of the reply.
+        hold: Hold the request first, if nothing else happens.
+        browser: A cookie to set.
+    """
+
+    status: int = 200
+    parts: list[bytes] = field(default_factory=list)
+    hold: Hold | None = None
+    browser: str | None = None
+
+    def body(self) -> bytes:
+        """The reply as one JSON array."""
+        return b"[" + b",".join(self.parts) + b"]"
+
+
+class Hub:
+    """All sessions of the tenant, and what they listen to."""
+
+    def __init__(self, settings: BayeuxSettings, limits: Limits, faults: Faults, rng: Random) -> None:
+        self.settings = settings
+        self._limits = limits
+        self._faults = faults
+        self._rng = rng
+        self._sessions: dict[str, Session] = {}
+        self._listeners: dict[str, dict[str, Session]] = {}
+        self._lost: dict[str, bool] = {}
+        self._events = 0
+        self.held = 0
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those that are alive, or have not been found dead yet."""
+        return list(self._sessions.values())
+
+    # A request's messages.
+
+    def answer(self, messages: Sequence[Any], caller: Caller) -> Answer:
+        """Handle the messages of one request, the elements of its array."""
+        if not messages or not all(isinstance(message, Mapping) for message in messages):
+            return Answer(400)
+        shakes = any(message.get("channel") == "/meta/handshake" for message in messages)
+        if shakes and len(messages) > 1:
+            return Answer(400)  # a handshake goes alone; the Java and Node.js servers fail the request
+        answer = Answer()
+        for message in messages:
+            answer.parts.append(self._one(message, caller, answer, alone=len(messages) == 1))
+        return answer
+
+    def _one(self, message: Message, caller: Caller, answer: Answer, *, alone: bool) -> bytes:
+        fault = self._faults.on_message(caller.seen, message)
+        channel = message.get("channel")
+        session: Session | None = None
+        if channel != "/meta/handshake":
+            session = self._session(message.get("clientId"), caller)
+        if fault is not None and fault.kind == "forget" and session is not None:
+            self.forget(session, advise=fault.advise)
+            session = None
+        if fault is not None and fault.kind == "reject":
+            return _failure(message, fault.error, advice=fault.advice)
+        if not isinstance(channel, str):
+            return _failure(message, "400::channel_missing")
+        if channel == "/meta/handshake":
+            return self._handshake(message, caller, answer)
+        if session is None:
+            return self._unknown(message)
+        session.last = caller.now
+        match channel:
+            case "/meta/connect":
+                return self._connect(message, session, answer, alone=alone)
+            case "/meta/subscribe" | "/meta/unsubscribe":
+                reply = self._subscription(message, session, caller.user, wanted=channel == "/meta/subscribe")
+            case "/meta/disconnect":
+                self._end(session, "disconnected")
+                reply = _reply(message, successful=True, clientId=session.id)
+            case _:
+                reply = _failure(message, f"403:{channel}:publish_denied")
+        answer.parts.extend(self.take(session))  # queued events ride on any reply
+        return reply
+
+    def _handshake(self, message: Message, caller: Caller, answer: Answer) -> bytes:
+        self._sweep(caller.now)
+        browser = caller.browser
+        common = message.get("supportedConnectionTypes")
+        if not isinstance(common, list) or not set(TRANSPORTS) & {str(name) for name in common}:
+            return _failure(message, "400::no_common_transport", advice={"reconnect": "none"})
+        if len(self._sessions) >= self._limits.sessions:
+            return _failure(message, "503::too_many_sessions", advice={"reconnect": "none"})
+        if browser is None:
+            browser = answer.browser = f"{self._rng.getrandbits(80):020x}"
+        id = f"{self._rng.getrandbits(96):024x}"
+        session = Session(id, caller.user.name, browser, self.settings.timeout, caller.now)
+        self._heed(session, message)
+        self._sessions[id] = session
+        return _reply(
+            message,
+            successful=True,
+            version="1.0",
+            minimumVersion="1.0",
+            clientId=id,
+            supportedConnectionTypes=list(TRANSPORTS),
+            advice=self._advice(session.timeout),
+        )
+
+    def _connect(self, message: Message, session: Session, answer: Answer, *, alone: bool) -> bytes:
+        if message.get("connectionType") not in TRANSPORTS:
+            return _failure(message, "400::unknown_connection_type")
+        seconds = self._heed(session, message)
+        if session.poll is not None:
+            self._release(session, "duplicate")
+        session.queue.extend(session.late)
+        session.late.clear()
+        several = self._several(session)
+        if alone and seconds > 0 and not session.queue and not several and self.held < self._limits.held:
+            answer.hold = Hold(session, message, seconds)
+            return b""
+        answer.parts.extend(self.take(session))
+        return self.connected(session, message, several=several)
+
+    def connected(self, session: Session, message: Message, *, several: bool = False) -> bytes:
+        """The reply to a connect that went well."""
+        extra: dict[str, Any] = {"data": None} if self.settings.null_data else {}
+        if several:
+            session.advise = True
+            pause = self.settings.multiple_clients_interval
+            extra["advice"] = {
+                "reconnect": "retry", "interval": round(pause * 1000), "multiple-clients": True,
+                "timeout": round(session.timeout * 1000),
+            }  # fmt: skip
+        elif session.advise or "advice" in message:  # advice is given once, then left out until asked for
+            session.advise = False
+            extra["advice"] = self._advice(session.timeout)
+        return _reply(message, successful=True, **extra)
+
+    def _several(self, session: Session) -> bool:
+        return any(
+            other.browser == session.browser and other.poll is not None and other is not session
+            for other in self._sessions.values()
+        )
+
+    def _heed(self, session: Session, message: Message) -> float:
+        """Take the client's advice; how long this connect may be held."""
+        advice = message.get("advice")
+        advice = advice if isinstance(advice, Mapping) else {}
+        interval, timeout = _seconds(advice.get("interval")), _seconds(advice.get("timeout"))
+        if interval is not None:
+            session.patience = interval
+        if timeout is None:
+            return session.timeout
+        timeout = min(timeout, self.settings.timeout_max)
+        if message.get("channel") == "/meta/handshake" and timeout > 0:
+            session.timeout = timeout
+        return timeout
+
+    def _advice(self, timeout: float) -> dict[str, Any]:
+        interval = round(self.settings.interval * 1000)
+        return {"reconnect": "retry", "interval": interval, "timeout": round(timeout * 1000)}
+
+    def _subscription(self, message: Message, session: Session, user: User, *, wanted: bool) -> bytes:
+        named = message.get("subscription")
+        channels: list[Any] = named if isinstance(named, list) else [named]
+        echo: dict[str, Any] = {"clientId": session.id, "subscription": named}
+        for channel in channels if wanted else ():
+            if error := self._refusal(channel, user):
+                return _failure(message, error, **echo)
+        for channel in channels:
+            if wanted:
+                session.channels[channel] = None
+                self._listeners.setdefault(channel, {})[session.id] = session
+            elif isinstance(channel, str):
+                self._unlisten(session, channel)
+        return _reply(message, successful=True, **echo)
+
+    def _refusal(self, channel: object, user: User) -> str | None:
+        if not isinstance(channel, str) or not _CHANNEL.fullmatch(channel):
+            return f"405:{channel!s:.100}:channel_invalid"
+        area = channel.split("/")[1]
+        if area not in _KNOWN or channel.count("/") != 2:
+            return f"403:{channel}:subscribe_failed"
+        if area in _ALARMS and not user.may(ALARM_READ):
+            return f"403:{channel}:subscribe_denied"
+        return None
+
+    # Sessions.
+
+    def _session(self, id: object, caller: Caller) -> Session | None:
+        session = self._sessions.get(id) if isinstance(id, str) else None
+        if session is None:
+            return None
+        if self._expired(session, caller.now):
+            self.forget(session)
+            return None
+        strange = self.settings.require_cookie and caller.browser != session.browser
+        return None if strange or session.user != caller.user.name else session
+
+    def _expired(self, session: Session, now: float) -> bool:
+        return session.poll is None and now > session.last + self.settings.max_interval + session.patience
+
+    def _sweep(self, now: float) -> None:
+        for session in self.sessions:
+            if self._expired(session, now):
+                self.forget(session)
+
+    def forget(self, session: Session, *, advise: bool = True) -> None:
+        """Let a session be unknown from now on; its held poll is told so at once.
+
+        Args:
+            session: The one to forget.
+            advise: Whether the client is told to shake hands again, or only that it is unknown.
+        """
+        self._end(session, "forgotten")
+        self._lost[session.id] = advise
+        if len(self._lost) > _REMEMBERED:
+            del self._lost[next(iter(self._lost))]
+
+    def forget_all(self, *, advise: bool = True) -> int:
+        """Forget every session; how many there were."""
+        sessions = self.sessions
+        for session in sessions:
+            self.forget(session, advise=advise)
+        return len(sessions)
+
+    def _end(self, session: Session, why: End) -> None:
+        self._sessions.pop(session.id, None)
+        for channel in list(session.channels):
+            self._unlisten(session, channel)
+        session.queue.clear()
+        session.late.clear()
+        self._release(session, why)
+
+    def _release(self, session: Session, why: End) -> None:
+        if session.poll is not None:
+            session.poll.ended = why
+            session.poll.ring()
+            session.poll = None
+
+    def _unlisten(self, session: Session, channel: str) -> None:
+        session.channels.pop(channel, None)
+        listeners = self._listeners.get(channel, {})
+        listeners.pop(session.id, None)
+        if not listeners:
+            self._listeners.pop(channel, None)
+
+    def _unknown(self, message: Message) -> bytes:
+        advise = self._lost.get(str(message.get("clientId")), True)
+        advice = {"reconnect": "handshake", "interval": round(self.settings.interval * 1000)}
+        known = message.get("channel") in {"/meta/connect", "/meta/handshake"}  # CometD advises on these only
+        return _failure(message, self.settings.unknown_session, advice=advice if advise and known else None)
+
+    def unknown(self, message: Message) -> bytes:
+        """The reply to a held connect whose session was forgotten."""
+        return self._unknown(message)
+
+    def released(self, message: Message) -> bytes:
+        """The reply to a held connect whose session was disconnected by its client."""
+        return _reply(message, successful=True, advice={"reconnect": "none"})
+
+    # Events.
+
+    def publish(self, channel: str, data: bytes) -> None:
+        """Queue a payload, as JSON text, for every session that listens to the channel."""
+        area = channel[: channel.rindex("/")]
+        found: dict[str, tuple[Session, int]] = {}
+        for pattern in (channel, f"{area}/*", f"{area}/**"):
+            for id, session in self._listeners.get(pattern, {}).items():
+                found[id] = (session, found[id][1] + 1 if id in found else 1)
+        for session, copies in found.values():
+            for _ in range(copies if self.settings.copy_per_subscription else 1):
+                self._deliver(session, channel, data)
+
+    def _deliver(self, session: Session, channel: str, data: bytes) -> None:
+        struck = self._faults.on_event(channel)
+        if "lose" in struck:
+            return
+        if "garble" in struck:
+            data = b'{"realtimeAction":"UPDATE","data":{"garbled":true}}'
+        if "reorder" in struck:
+            session.late.append((channel, data))
+            return
+        session.queue.append((channel, data))
+        if "duplicate" in struck:
+            session.queue.append((channel, data))
+        session.queue.extend(session.late)
+        session.late.clear()
+        if len(session.queue) > self._limits.queue:
+            self.forget(session)
+        elif session.poll is not None:
+            session.poll.ring()
+
+    def take(self, session: Session) -> list[bytes]:
+        """The queued events as JSON text; the queue is empty then."""
+        queue, session.queue = session.queue, []
+        if not self.settings.array_data:
+            return [self._event(channel, data) for channel, data in queue]
+        grouped: list[tuple[str, list[bytes]]] = []
+        for channel, data in queue:
+            if grouped and grouped[-1][0] == channel:
+                grouped[-1][1].append(data)
+            else:
+                grouped.append((channel, [data]))
+        return [self._event(channel, b"[" + b",".join(data) + b"]") for channel, data in grouped]
+
+    def _event(self, channel: str, data: bytes) -> bytes:
+        self._events += 1  # an id of the server's own, which may well equal one of the client's
+        return b'{"id":"%d","channel":%s,"data":%s}' % (self._events, json.dumps(channel).encode(), data)
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        return None
+    return value / 1000
+
+
+def _reply(message: Message, *, successful: bool, **more: Any) -> bytes:
+    made: dict[str, Any] = {"id": message["id"]} if "id" in message else {}
+    made |= {"channel": message.get("channel"), "successful": successful}
+    made |= {key: value for key, value in more.items() if key == "data" or value is not None}
+    return json.dumps(made, separators=(",", ":")).encode()
+
+
+def _failure(message: Message, error: str, *, advice: Mapping[str, Any] | None = None, **more: Any) -> bytes:
+    return _reply(message, successful=False, error=error, advice=advice, **more)

@@ -1,0 +1,267 @@
+"""The emulator as a whole: its parts put together, and the accidents that befall all of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+
+from tocsin.emulator._access import Access
+from tocsin.emulator._app import App
+from tocsin.emulator._bayeux import Hub
+from tocsin.emulator._clock import Clock, utc_now
+from tocsin.emulator._http import Requests, Routes
+from tocsin.emulator._inventory import Inventory
+from tocsin.emulator._long_polling import LongPolling
+from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, Profile, Settings
+from tocsin.emulator._store import Notice, Store
+from tocsin.emulator.cumulocity import AlarmApi, TenantApi
+from tocsin.emulator.faults import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tocsin.emulator._ledger import Ledger
+
+IN_CLUSTER = "http://cumulocity:8111"
+
+
+class Listener(Protocol):
+    """A server that listens for this emulator and takes part in its accidents."""
+
+    refusing: bool
+
+    def cut(self) -> None:
+        """End every connection."""
+        ...
+
+
+class Emulator:
+    """An in-memory Cumulocity tenant.
+
+    Serve `app` with `tocsin.emulator.serve` on a loopback socket, or with `tocsin.testing.in_process`. Write
+    as users of the platform would through `store`, order faults through `faults`, and hold what a consumer
+    saw against `ledger`.
+
+    Args:
+        tenant: The tenant's id.
+        user: A user with all roles; `access.add_user` adds others.
+        password: Its password.
+        profile: `current` behaves as today's platform, which never notifies that an alarm was deleted;
+            `seed` as the seed document describes, with DELETE and the id.
+        clock: The server's wall clock, aware UTC; the real one by default. Stamps never go back whatever it
+            does.
+        rng: Where session ids and chances come from.
+        bump_last_updated_on_repeat: Whether a de-duplicated POST moves `lastUpdated`; None: as `behaviour`.
+        bayeux: The realtime endpoint's settings.
+        behaviour: Where releases differ.
+        limits: Caps.
+        base_url: Scheme and host of every URI in replies; None: of alarms the address that it is served at,
+            of pages the address that the client asked at.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenant: str = "t1",
+        user: str = "demo",
+        password: str = "demo",  # noqa: S107 - the documented default
+        profile: Profile = "current",
+        clock: Callable[[], datetime] | None = None,
+        rng: Random | None = None,
+        bump_last_updated_on_repeat: bool | None = None,
+        bayeux: BayeuxSettings | None = None,
+        behaviour: Behaviour | None = None,
+        limits: Limits | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        behaviour = behaviour or Behaviour()
+        if bump_last_updated_on_repeat is not None:
+            behaviour = replace(behaviour, bump_last_updated_on_repeat=bump_last_updated_on_repeat)
+        rng = rng or Random()  # noqa: S311 - ids of a test server
+        self.settings = Settings(tenant, profile, bayeux or BayeuxSettings(), behaviour, limits or Limits())
+        self.base_url = base_url
+        self.served_at: str | None = None
+        self.clock = Clock(clock or utc_now)
+        self.access = Access(tenant, self.clock, rng)
+        self.access.add_user(user, password)
+        self.faults = Faults(rng)
+        self.requests = Requests()
+        self.store = Store(self.settings, self.clock, self._base)
+        self.servers: list[Listener] = []
+        self._hub = Hub(self.settings.bayeux, self.settings.limits, self.faults, rng)
+        self._polling = LongPolling(self.store, self._hub, self.clock)
+        self._down = False
+        self.app = App(self, self._routes())
+        self.store.listeners.append(self._publish)
+
+    @property
+    def tenant(self) -> str:
+        """The tenant's id."""
+        return self.settings.tenant
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every write since the start."""
+        return self.store.ledger
+
+    @property
+    def sessions(self) -> int:
+        """Bayeux sessions that are alive, or have not been found dead yet."""
+        return len(self._hub.sessions)
+
+    @property
+    def held_polls(self) -> int:
+        """Connects that are held now."""
+        return self._hub.held
+
+    @property
+    def subscriptions(self) -> list[list[str]]:
+        """The channels of each session."""
+        with self.store.lock:
+            return [list(session.channels) for session in self._hub.sessions]
+
+    @property
+    def down(self) -> bool:
+        """Whether the server is down: see `go_down`."""
+        return self._down
+
+    # Accidents. All may be called from any thread, if the emulator is served on a socket.
+
+    def drop_polls(self, *, lose: bool = False) -> int:
+        """Break the connections of all held polls.
+
+        Args:
+            lose: Not at once, but with the next reply, so that the events in it are lost: what happens when
+                the network died and the server does not know yet.
+
+        Returns:
+            How many there were.
+        """
+        polls = list(self._polling.polls)
+        for poll in polls:
+            if lose:
+                poll.tap.cut = 0
+            else:
+                poll.tap.abort()
+        return len(polls)
+
+    def silence_polls(self) -> int:
+        """Let nothing more come through any held poll: no heartbeat, no event, no end.
+
+        Returns:
+            How many there were.
+        """
+        polls = list(self._polling.polls)
+        for poll in polls:
+            poll.tap.silence = 0
+        return len(polls)
+
+    def forget_sessions(self, *, advise: bool = True) -> int:
+        """Forget all Bayeux sessions, as after too long a silence; held polls are answered so.
+
+        Args:
+            advise: Whether clients are advised to shake hands again, or only told `402`.
+
+        Returns:
+            How many there were.
+        """
+        with self.store.lock:
+            return self._hub.forget_all(advise=advise)
+
+    def publish(self, channel: str, data: Any) -> None:
+        """Send a live message of your own making to whoever listens to the channel.
+
+        Args:
+            channel: A concrete one, such as `/alarms/4711`.
+            data: Any JSON.
+        """
+        with self.store.lock:
+            self._hub.publish(channel, json.dumps(data, separators=(",", ":")).encode())
+
+    def restart(self) -> None:
+        """Restart the server: all connections end, all sessions are gone, alarms stay."""
+        with self.store.lock:
+            for tap in list(self.app.live):
+                tap.abort()
+            for server in self.servers:
+                server.cut()
+            self._hub.forget_all()
+
+    def go_down(self) -> None:
+        """Restart, but refuse connections until `come_up`."""
+        self._down = True
+        for server in self.servers:
+            server.refusing = True
+        self.restart()
+
+    def come_up(self) -> None:
+        """Accept connections again."""
+        self._down = False
+        for server in self.servers:
+            server.refusing = False
+
+    def enable_control(self, token: str | None = None) -> str:
+        """Open the HTTP control under `/__emulator__/`.
+
+        Args:
+            token: What requests must bring as `Authorization: Bearer …`; None makes a random one.
+
+        Returns:
+            The token.
+        """
+        from tocsin.emulator.control import Control
+
+        token = token or secrets.token_urlsafe(24)
+        self.app.control = Control(self, token)
+        return token
+
+    async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+        """Wait until something has come about, looking every 5 ms.
+
+        Args:
+            condition: Whether it has.
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: It has not.
+        """
+        with anyio.fail_after(timeout):
+            while not condition():  # noqa: ASYNC110 - the condition may come about on another thread
+                await anyio.sleep(0.005)
+
+    def _base(self) -> str:
+        return self.base_url or self.served_at or IN_CLUSTER
+
+    def _routes(self) -> Routes:
+        routes = Routes()
+        AlarmApi(self.store, self.settings, self.clock).register(routes)
+        TenantApi(self.access).register(routes)
+        Inventory(self.store).register(routes)
+        if self.settings.bayeux.notification_path:
+            routes.add("/notification/realtime", POST=self._polling)
+        if self.settings.bayeux.cep_path:
+            routes.add("/cep/realtime", POST=self._polling)
+        return routes
+
+    def _publish(self, notice: Notice) -> None:
+        deleted = notice.action == "DELETE"
+        inner = self._deleted(notice.alarm.id) if deleted else self.store.live(notice.alarm)
+        data = b'{"realtimeAction":"%s","data":%s}' % (notice.action.encode(), inner)
+        self._hub.publish(f"/alarms/{notice.alarm.source}", data)
+        for ancestor in notice.ancestors:
+            self._hub.publish(f"/alarmsWithChildren/{ancestor}", data)
+
+    def _deleted(self, id: str) -> bytes:
+        match self.settings.bayeux.delete_shape:
+            case "string":
+                return b'"%s"' % id.encode()
+            case "number":
+                return id.encode()
+            case _:
+                return b'{"id":"%s"}' % id.encode()

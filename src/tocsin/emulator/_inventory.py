@@ -1,0 +1,116 @@
+"""The routes of the inventory: devices, their names, their maintenance, their children."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tocsin.emulator._access import INVENTORY_ADMIN, INVENTORY_READ
+from tocsin.emulator._devices import KINDS, Device
+from tocsin.emulator._errors import invalid
+from tocsin.emulator._http import Exchange, Reply, Routes
+from tocsin.emulator._query import paging
+
+if TYPE_CHECKING:
+    from tocsin.emulator._store import Store
+
+_OBJECTS = "/inventory/managedObjects"
+
+
+class Inventory:
+    """Answers `/inventory/managedObjects…`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def register(self, routes: Routes) -> None:
+        """Add the routes."""
+        routes.add(_OBJECTS, GET=self.list, POST=self.create)
+        routes.add(_OBJECTS + "/{id}", GET=self.get, PUT=self.update, DELETE=self.delete)
+        routes.add(_OBJECTS + "/{id}/{kind}", GET=self.children, POST=self.add_child)
+
+    def list(self, exchange: Exchange) -> Reply:
+        """A page of managed objects; the filters are `ids`, `type`, `fragmentType` and `name`."""
+        exchange.user.need(INVENTORY_READ)
+        page = paging(exchange.params)
+        found = [device for device in self._store.devices.all() if _wanted(device, exchange.params)]
+        start = (page.page - 1) * page.size
+        shown = found[start : start + page.size]
+        url = f"{exchange.base}{_OBJECTS}?pageSize={page.size}&currentPage="
+        body: dict[str, Any] = {
+            "self": f"{url}{page.page}",
+            "managedObjects": [self._store.device_view(device) for device in shown],
+            "statistics": {"currentPage": page.page, "pageSize": page.size},
+        }
+        if page.total_pages:
+            body["statistics"]["totalPages"] = -(-len(found) // page.size)
+        if page.total_elements:
+            body["statistics"]["totalElements"] = len(found)
+        if len(shown) == page.size:
+            body["next"] = f"{url}{page.page + 1}"
+        if page.page > 1:
+            body["prev"] = f"{url}{page.page - 1}"
+        return Reply(200, _json(body), "managedObjectCollection")
+
+    def create(self, exchange: Exchange) -> Reply:
+        """Create a managed object."""
+        exchange.user.need(INVENTORY_ADMIN)
+        view = self._store.device_view(self._store.add_object(exchange.object))
+        return Reply(201, _json(view), "managedObject", (("Location", view["self"]),))
+
+    def get(self, exchange: Exchange, id: str) -> Reply:
+        """Read one."""
+        exchange.user.need(INVENTORY_READ)
+        return self._reply(self._store.devices.get(id))
+
+    def update(self, exchange: Exchange, id: str) -> Reply:
+        """Change one: its name, its required availability, any fragment."""
+        exchange.user.need(INVENTORY_ADMIN)
+        return Reply(200, _json(self._store.update_device(id, exchange.object)), "managedObject")
+
+    def delete(self, exchange: Exchange, id: str) -> Reply:
+        """Delete one, its alarms with it."""
+        exchange.user.need(INVENTORY_ADMIN)
+        self._store.remove_device(id)
+        return Reply(204)
+
+    def children(self, exchange: Exchange, id: str, kind: str) -> Reply:
+        """The references to one kind of children."""
+        exchange.user.need(INVENTORY_READ)
+        view = self._store.device_view(self._store.devices.get(id))
+        return Reply(200, _json(view[_kind(kind)]), "managedObjectReferenceCollection")
+
+    def add_child(self, exchange: Exchange, id: str, kind: str) -> Reply:
+        """Put a device below another: `{"managedObject":{"id":"…"}}`."""
+        exchange.user.need(INVENTORY_ADMIN)
+        child = exchange.object.get("managedObject")
+        if not isinstance(child, Mapping) or "id" not in child:
+            raise invalid("managedObject with an id is missing")
+        self._store.devices.link(id, str(child["id"]), _kind(kind))
+        view = self._store.device_view(self._store.devices.get(str(child["id"])))
+        return Reply(201, _json({"managedObject": view}), "managedObjectReference")
+
+    def _reply(self, device: Device) -> Reply:
+        return Reply(200, _json(self._store.device_view(device)), "managedObject")
+
+
+def _kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise invalid(f"no such kind of children: {kind:.60}")
+    return kind
+
+
+def _wanted(device: Device, params: Mapping[str, Any]) -> bool:
+    ids = [word for value in params.get("ids", ()) for word in value.split(",")]
+    kinds, fragments, names = (params.get(name, [None])[0] for name in ("type", "fragmentType", "name"))
+    return (
+        (not ids or device.id in ids)
+        and (kinds is None or device.doc.get("type") == kinds)
+        and (fragments is None or fragments in device.doc)
+        and (names is None or device.name == names)
+    )
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()

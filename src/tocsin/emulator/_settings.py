@@ -1,0 +1,109 @@
+"""What can be set on an emulator: how faithful, how old, how big."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Profile = Literal["current", "seed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BayeuxSettings:
+    """The realtime endpoint's behaviour. All times in seconds.
+
+    Args:
+        timeout: How long a connect is held when the client proposes nothing (the platform: 90 minutes).
+        timeout_max: The longest hold that a client may propose.
+        interval: What the advice asks the client to wait between two connects.
+        max_interval: A session without a connect for this long is forgotten; the client's own
+            `advice.interval` is added to it.
+        heartbeat: A space byte is sent into a held poll this often; None sends none.
+        early_headers: Send the response's headers when the hold begins, not with the first heartbeat.
+            A poll whose headers are out can no longer end with the status 500 of a duplicate connect.
+        require_cookie: Tie a session to its `BAYEUX_BROWSER` cookie, as CometD does.
+        multiple_clients_interval: The advised interval for a second session in one cookie store.
+        unknown_session: The error text for an unknown client; newer engines say `402::session_unknown`.
+        null_data: Put `"data":null` into connect replies, as captured traffic shows.
+        array_data: Send the payload as an array of `{realtimeAction, data}`, as the documents print it.
+        live_last_updated: Whether alarms in notifications carry `lastUpdated`.
+        delete_shape: What the inner `data` of a DELETE notification is.
+        copy_per_subscription: Send one copy for each matching subscription of a session (as the Node.js
+            server does) instead of one for the session (as the Java server does).
+        notification_path: Whether `/notification/realtime` exists.
+        cep_path: Whether the older `/cep/realtime` exists.
+    """
+
+    timeout: float = 5400.0
+    timeout_max: float = 7200.0
+    interval: float = 0.0
+    max_interval: float = 10.0
+    heartbeat: float | None = 15.0
+    early_headers: bool = False
+    require_cookie: bool = True
+    multiple_clients_interval: float = 2.0
+    unknown_session: str = "402::Unknown client"
+    null_data: bool = True
+    array_data: bool = False
+    live_last_updated: bool = True
+    delete_shape: Literal["string", "number", "object"] = "string"
+    copy_per_subscription: bool = False
+    notification_path: bool = True
+    cep_path: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """Where releases of the platform differ, or nobody knows for sure.
+
+    Args:
+        bump_last_updated_on_repeat: Whether a de-duplicated POST moves `lastUpdated`.
+        last_updated: False is a server before 10.11: alarms lack `lastUpdated`, its filters are ignored.
+        immutable_keys: What a PUT does with keys that cannot be changed.
+        next_after_full_page: A full last page has a `next`, though nothing follows.
+        misspelt_first_occurrence: `firstOccurenceTime`, on every alarm, as the seed document says.
+        bulk_delay: Seconds between the reply to a bulk DELETE and the deletion.
+    """
+
+    bump_last_updated_on_repeat: bool = True
+    last_updated: bool = True
+    immutable_keys: Literal["ignore", "reject"] = "ignore"
+    next_after_full_page: bool = True
+    misspelt_first_occurrence: bool = False
+    bulk_delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Caps on what a client can make the emulator hold.
+
+    Args:
+        body: Bytes of a request body; more is 413.
+        alarms: Alarms held; more is 507.
+        devices: Devices held; more is 507.
+        sessions: Bayeux sessions; more refuses the handshake.
+        held: Polls held at once; more are answered at once.
+        queue: Events queued for one session; a session that is further behind is forgotten.
+        ledger: Entries kept; older ones are dropped and counted.
+        hang: Seconds after which a request that a fault lets hang is dropped.
+    """
+
+    body: int = 16 * 1024 * 1024
+    alarms: int = 1_000_000
+    devices: int = 200_000
+    sessions: int = 1000
+    held: int = 1000
+    queue: int = 100_000
+    ledger: int = 5_000_000
+    hang: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of them together, as the parts of one emulator see them."""
+
+    tenant: str
+    profile: Profile
+    bayeux: BayeuxSettings = field(default_factory=BayeuxSettings)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    limits: Limits = field(default_factory=Limits)

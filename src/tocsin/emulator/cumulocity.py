@@ -1,0 +1,216 @@
+"""The Cumulocity side: the routes of the alarm API, and the small ones by which credentials are tried."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from tocsin.emulator._access import ALARM_ADMIN, ALARM_READ, Access
+from tocsin.emulator._errors import forbidden, invalid
+from tocsin.emulator._http import Exchange, Reply, Routes
+from tocsin.emulator._query import Paging, Query, paging, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tocsin.emulator._alarms import Alarm
+    from tocsin.emulator._clock import Clock
+    from tocsin.emulator._settings import Settings
+    from tocsin.emulator._store import Store, Submitted
+
+_ALARMS: Final = "/alarm/alarms"
+_GUARD: Final = frozenset({"source", "dateFrom", "dateTo", "createdFrom", "createdTo"})
+_TEMPLATES: Final = {
+    "alarmsForStatus": "status={status}",
+    "alarmsForSource": "source={source}",
+    "alarmsForSourceAndStatus": "source={source}&status={status}",
+    "alarmsForTime": "dateFrom={dateFrom}&dateTo={dateTo}",
+    "alarmsForStatusAndTime": "status={status}&dateFrom={dateFrom}&dateTo={dateTo}",
+    "alarmsForSourceAndTime": "source={source}&dateFrom={dateFrom}&dateTo={dateTo}",
+    "alarmsForSourceAndStatusAndTime": "source={source}&status={status}&dateFrom={dateFrom}&dateTo={dateTo}",
+}
+
+
+class AlarmApi:
+    """Answers `/alarm…`. Every method is called with the store's lock held."""
+
+    def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+
+    def register(self, routes: Routes) -> None:
+        """Add the routes."""
+        routes.add("/alarm", GET=self.resource)
+        routes.add(
+            _ALARMS, GET=self.list, POST=self.create, PUT=self.update_many, DELETE=self.delete_many
+        )  # fmt: skip
+        routes.add(_ALARMS + "/count", GET=self.count)
+        routes.add(_ALARMS + "/{id}", GET=self.get, PUT=self.update)
+
+    def resource(self, exchange: Exchange) -> Reply:
+        """URIs and templates of the API."""
+        exchange.user.need(ALARM_READ)
+        url = f"{exchange.base}{_ALARMS}"
+        body: dict[str, Any] = {"self": f"{exchange.base}/alarm", "alarms": {"self": url}}
+        body.update((key, f"{url}?{template}") for key, template in _TEMPLATES.items())
+        return Reply(200, _json(body), "alarmApi")
+
+    def list(self, exchange: Exchange) -> Reply:
+        """A page, newest first by the alarm's time. A user without the role sees fewer, not an error."""
+        query, page = self._query(exchange, "list"), paging(exchange.params)
+        found = self._found(exchange, query)
+        start = (page.page - 1) * page.size
+        shown = found[start : start + page.size]
+        restricted = not exchange.user.may(ALARM_READ)
+        statistics: dict[str, Any] = {"currentPage": page.page, "pageSize": page.size}
+        if restricted:
+            # What an inventory role opens is filtered after paging: short pages, an offset, no totals.
+            statistics |= {"currentPage": start, "totalPages": None, "totalElements": None}
+            shown = [alarm for alarm in shown if alarm.source in exchange.user.sources]
+        else:
+            statistics |= _totals(page, len(found))
+        more = start + page.size < len(found)
+        if not restricted and self._settings.behaviour.next_after_full_page:
+            more = len(shown) == page.size
+        links = _links(exchange, page, more=more)
+        rows = b",".join([alarm.raw or self._store.raw(alarm) for alarm in shown])
+        body = b'{"alarms":[%s],"statistics":%s,%s' % (rows, _json(statistics), _json(links)[1:])
+        return Reply(200, body, "alarmCollection")
+
+    def count(self, exchange: Exchange) -> Reply:
+        """A bare number. Users with inventory roles only are never told more than 100."""
+        found = self._found(exchange, self._query(exchange, "count"))
+        number = len(found)
+        if not exchange.user.may(ALARM_READ):
+            number = min(100, sum(alarm.source in exchange.user.sources for alarm in found))
+        return Reply(200, b"%d" % number, "text")
+
+    def get(self, exchange: Exchange, id: str) -> Reply:
+        """One alarm."""
+        if not exchange.user.may(ALARM_READ) and not exchange.user.sources:
+            raise forbidden()
+        if exchange.lag is None:
+            alarm = self._store.find(id)
+        else:
+            alarm = self._store.find_as_of(id, self._clock.now_ms() - round(exchange.lag * 1000))
+        if not exchange.user.may(ALARM_READ) and alarm.source not in exchange.user.sources:
+            raise forbidden()
+        return Reply(200, self._store.raw(alarm), "alarm")
+
+    def create(self, exchange: Exchange) -> Reply:
+        """Create, count a repeat, or suppress: always 201."""
+        exchange.user.need(ALARM_ADMIN)
+        mode = exchange.headers.get("x-cumulocity-processing-mode", "PERSISTENT").upper()
+        stored = mode not in {"TRANSIENT", "CEP"}
+        submitted = self._store.submit(exchange.object, silent=mode == "QUIESCENT", stored=stored)
+        return self._submitted(submitted)
+
+    def update(self, exchange: Exchange, id: str) -> Reply:
+        """Change one."""
+        exchange.user.need(ALARM_ADMIN)
+        silent = exchange.headers.get("x-cumulocity-processing-mode", "").upper() in {"QUIESCENT", "CEP"}
+        alarm = self._store.change(id, exchange.object, silent=silent)
+        return Reply(200, self._store.raw(alarm), "alarm")
+
+    def update_many(self, exchange: Exchange) -> Reply:
+        """Change the status of all that a query wants; there must be one."""
+        exchange.user.need(ALARM_ADMIN)
+        if not exchange.params:
+            raise invalid("At least one query parameter is needed")
+        status = exchange.object.get("status")
+        if set(exchange.object) != {"status"} or not isinstance(status, str):
+            raise invalid("Only status can be changed")
+        self._store.change_status(self._query(exchange, "update"), status)
+        return Reply(200)
+
+    def delete_many(self, exchange: Exchange) -> Reply:
+        """Delete all that a query wants, after the reply; there must be a source or a time."""
+        exchange.user.need(ALARM_ADMIN)
+        if not _GUARD & exchange.params.keys():
+            raise invalid("At least one of source, dateFrom, dateTo, createdFrom, createdTo is needed")
+        query = self._query(exchange, "delete")
+        return Reply(204, after=lambda: self._store.remove_where(query))
+
+    def _query(self, exchange: Exchange, use: Any) -> Query:
+        return parse(exchange.params, use, last_updated=self._settings.behaviour.last_updated)
+
+    def _found(self, exchange: Exchange, query: Query) -> Sequence[Alarm]:
+        if exchange.lag is None:
+            return self._store.select(query)
+        return self._store.select_as_of(query, self._clock.now_ms() - round(exchange.lag * 1000))
+
+    def _submitted(self, submitted: Submitted) -> Reply:
+        if submitted.alarm is None:
+            view = self._store.submitted_view(submitted)
+            return Reply(201, _json(view), "alarm", (("Location", view["self"]),))
+        raw = self._store.raw(submitted.alarm)
+        return Reply(201, raw, "alarm", (("Location", self._store.link(submitted.alarm.id)),))
+
+
+class TenantApi:
+    """Answers the calls by which clients try their credentials."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def register(self, routes: Routes) -> None:
+        """Add the routes."""
+        routes.add("/tenant/currentTenant", GET=self.tenant)
+        routes.add("/user/currentUser", GET=self.user)
+
+    def tenant(self, exchange: Exchange) -> Reply:
+        """The tenant."""
+        host = exchange.base.partition("://")[2]
+        body = {
+            "name": self._access.tenant,
+            "domainName": host,
+            "allowCreateTenants": False,
+            "customProperties": {},
+            "applications": {"references": []},
+        }
+        return Reply(200, _json(body), "currentTenant")
+
+    def user(self, exchange: Exchange) -> Reply:
+        """The user, with the effective roles."""
+        user = exchange.user
+        body = {
+            "id": user.name,
+            "userName": user.name,
+            "self": f"{exchange.base}/user/currentUser",
+            "effectiveRoles": [{"id": role, "name": role} for role in sorted(user.roles)],
+        }
+        return Reply(200, _json(body), "currentUser")
+
+
+def _totals(page: Paging, number: int) -> dict[str, int]:
+    totals = {}
+    if page.total_pages:
+        totals["totalPages"] = -(-number // page.size)
+    if page.total_elements:
+        totals["totalElements"] = number
+    return totals
+
+
+def _links(exchange: Exchange, page: Paging, *, more: bool) -> dict[str, str]:
+    asked = [
+        pair
+        for pair in parse_qsl(exchange.query, keep_blank_values=True)
+        if pair[0] not in {"pageSize", "currentPage"}
+    ]
+
+    def url(number: int) -> str:
+        query = urlencode([*asked, ("pageSize", page.size), ("currentPage", number)])
+        return f"{exchange.base}{exchange.path}?{query}"
+
+    links = {"self": url(page.page)}
+    if page.page > 1:
+        links["prev"] = url(page.page - 1)
+    if more:
+        links["next"] = url(page.page + 1)
+    return links
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
