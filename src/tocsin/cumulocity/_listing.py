@@ -1,0 +1,192 @@
+"""One pass over a list of alarms that changes while it is read.
+
+What keeps it whole: a fixed `createdTo`, so that new alarms do not push the others on; pages that overlap
+(`_paging`); a memory of what was given; and, after more than one page, a look at what moved meanwhile, for
+a row that jumps from the unread part to the top was seen by no page. No upper bound on anything that moves is
+used: a row could leave it, and the others would shift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from tocsin._http._pages import Batch
+from tocsin.cumulocity._paging import Position
+from tocsin.cumulocity._query import FILTER_NAMES
+from tocsin.cumulocity._window import read_window
+from tocsin.cumulocity.models import Alarm
+from tocsin.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tocsin._http._core import HttpCore
+    from tocsin.cumulocity._paging import Ask
+    from tocsin.cumulocity._query import AlarmFilter
+    from tocsin.cumulocity._window import Window
+
+    _Tail = Callable[[AlarmFilter, datetime], AlarmFilter | None]
+
+__all__ = ["AlarmWalk", "Seen"]
+
+_REMEMBERED: Final = 100_000
+_OVERLAP: Final = timedelta(seconds=30)
+"""A write may become readable that much later than its stamp says (reference `recovery.md`, A1)."""
+_MARGIN: Final = timedelta(seconds=60)
+"""The clock that stamps alarms may be ahead of the one in the Date header, which also cuts off fractions."""
+_ROUNDS: Final = 3
+
+
+class Seen:
+    """Remembers the last `size` ids at least, twice as many at most."""
+
+    __slots__ = ("_new", "_old", "_size")
+
+    def __init__(self, size: int = _REMEMBERED) -> None:
+        self._size = size
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._new or identity in self._old
+
+    def add(self, identity: str) -> bool:
+        """Remember an id; False if it was known."""
+        if identity in self._new or identity in self._old:
+            return False
+        self._new.add(identity)
+        if len(self._new) >= self._size:
+            self._old, self._new = self._new, set()
+        return True
+
+
+class AlarmWalk:
+    """One pass over a list of alarms. It is a `Walk`.
+
+    Args:
+        core: Sends the requests.
+        wanted: Which alarms.
+        page_size: Rows of a page, 1 to 2000.
+        remembered: How many ids are remembered at least.
+    """
+
+    noun = "alarms"
+
+    def __init__(
+        self, core: HttpCore, wanted: AlarmFilter, *, page_size: int, remembered: int = _REMEMBERED
+    ) -> None:
+        self._core = core
+        self._wanted = wanted
+        self._page_size = page_size
+        self._seen = Seen(remembered)
+        self._fresh = 0
+        self._tail: _Tail | None = None  # None: the list itself
+        self._due: list[tuple[_Tail, datetime]] = []
+        self._rounds = 0
+        self._dated = False  # the server says when alarms were last changed
+        self._begin(wanted)
+
+    def _begin(self, wanted: AlarmFilter) -> None:
+        self._query = wanted.query()
+        self._position = Position(self._page_size, FILTER_NAMES)
+        self._began: datetime | None = None  # when this pass began, by the server's clock
+
+    @property
+    def more(self) -> bool:
+        """Whether another request is due."""
+        return self._position.more
+
+    async def read(self) -> Batch:
+        """Send the request that is due."""
+        ask = self._position.ask()
+        query = (*self._query, *ask.extra)
+        window = await read_window(self._core, query, page_size=ask.size, page=ask.page)
+        return Batch(window.rows, window.statistics, (ask, window))
+
+    def accept(self, batch: Batch) -> bool:
+        """Move on past a batch; False if it does not join the rows before it and another read is due."""
+        ask: Ask
+        window: Window
+        ask, window = batch.context
+        fresh, self._fresh = self._fresh, 0
+        if not self._position.accept(ask, window, fresh=fresh, joins=lambda: self._joins(batch.rows)):
+            return False
+        if self._position.pages == 1:
+            self._fix(window)
+        if not self._position.more:
+            self._next_pass()
+        return True
+
+    def take(self, raw: bytes) -> Alarm | None:
+        """Make an alarm of a row; None if it was given before."""
+        alarm = Alarm.from_raw(raw)
+        if not self._seen.add(alarm.id):
+            return None
+        self._fresh += 1
+        return alarm
+
+    def _joins(self, rows: list[bytes]) -> bool:
+        return any(alarm is not None and alarm.id in self._seen for alarm in map(_read, rows))
+
+    def _fix(self, window: Window) -> None:
+        """Take the server's clock from the first answer of a pass, and bound the list by it."""
+        if not window.more:
+            return
+        alarms = [] if window.date is not None else list(map(_read, window.rows))
+        self._began = window.date or max(
+            (alarm.last_updated for alarm in alarms if alarm and alarm.last_updated), default=None
+        )
+        if self._tail is not None:
+            return
+        self._dated = any(b'"lastUpdated"' in raw for raw in window.rows)
+        wanted = self._wanted
+        if window.date is None or wanted.created_to is not None:
+            return
+        bound = window.date + _MARGIN
+        if wanted.created_from is None or wanted.created_from <= bound:
+            self._wanted = replace(wanted, created_to=bound)
+            self._query = self._wanted.query()
+
+    def _next_pass(self) -> None:
+        """Go on with what moved during the pass that just ended, if that took more than one page."""
+        if self._began is not None and self._position.pages > 1:
+            if self._tail is None:
+                self._due = [(tail, self._began) for tail in _TAILS if tail is not _updated or self._dated]
+            elif self._rounds < _ROUNDS:
+                self._rounds += 1
+                self._due.insert(0, (self._tail, self._began))
+        while self._due:
+            self._tail, since = self._due.pop(0)
+            moved = self._tail(self._wanted, since - _OVERLAP)
+            if moved is not None:
+                self._begin(moved)
+                return
+
+
+def _updated(wanted: AlarmFilter, since: datetime) -> AlarmFilter | None:
+    """What changed since then."""
+    if wanted.updated_to is not None and wanted.updated_to <= since:
+        return None
+    return replace(wanted, updated_from=max(since, wanted.updated_from or since))
+
+
+def _raised(wanted: AlarmFilter, since: datetime) -> AlarmFilter | None:
+    """What was raised again since then: it is not known whether a repeat counts as a change (A2)."""
+    if wanted.date_from is not None and wanted.date_from >= since:
+        return None
+    if wanted.date_to is not None and wanted.date_to <= since:
+        return None
+    return replace(wanted, date_from=since)
+
+
+_TAILS: Final = (_updated, _raised)
+
+
+def _read(raw: bytes) -> Alarm | None:
+    try:
+        return Alarm.from_raw(raw)
+    except ProtocolError:
+        return None  # told when its turn comes

@@ -1,0 +1,112 @@
+"""One request for alarms, and its answer cut into rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tocsin._http._pages import PageStatistics
+from tocsin._http._request import Request
+from tocsin._wire import cut_page
+from tocsin.errors import ConfigurationError, ProtocolError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tocsin._http._core import HttpCore
+    from tocsin._http._request import Response
+
+__all__ = ["ALARMS", "Window", "alarm_path", "read_one", "read_window"]
+
+ALARMS = "/alarm/alarms"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The rows of one answer.
+
+    Attributes:
+        rows: The raw JSON of each alarm, in the server's order.
+        more: Whether the server says that there is more.
+        date: The server's clock when it answered; None if it did not say.
+        next: The link to what comes next, as it came: its host may be an internal one.
+        statistics: What the server says about the page; None if nothing.
+    """
+
+    rows: list[bytes]
+    more: bool
+    date: datetime | None
+    next: str | None = None
+    statistics: PageStatistics | None = None
+
+
+async def read_window(
+    core: HttpCore, query: tuple[tuple[str, str], ...], *, page_size: int, page: int = 1
+) -> Window:
+    """Read one page of alarms (``GET /alarm/alarms``, OpenAPI "core"). Cancelling it is safe.
+
+    Args:
+        core: Sends it.
+        query: The filters, plain text.
+        page_size: The most rows; the platform gives no more than 2000.
+        page: The page number, from 1.
+
+    Raises:
+        ProtocolError: The answer is no page of alarms.
+        TocsinError: See `HttpCore.send`.
+    """
+    paging = (("pageSize", str(page_size)), ("currentPage", str(page)))
+    response = await core.send(Request("GET", ALARMS, (*query, *paging)))
+    try:
+        cut = cut_page(response.body, "alarms")
+    except ProtocolError:
+        response.json()  # if it is not even JSON, this says what it is instead, such as a proxy's page
+        raise
+    link = cut.rest.get("next")
+    return Window(
+        cut.items,
+        bool(link),
+        response.date,
+        link if isinstance(link, str) else None,
+        _statistics(cut.rest.get("statistics")),
+    )
+
+
+async def read_one(core: HttpCore, alarm_id: str) -> bytes:
+    """Read one alarm as raw JSON (``GET /alarm/alarms/{id}``). Cancelling it is safe.
+
+    Raises:
+        ConfigurationError: It cannot be an id.
+        NotFoundError: There is no such alarm.
+        TocsinError: See `HttpCore.send`.
+    """
+    response: Response = await core.send(Request("GET", alarm_path(alarm_id)))
+    return response.body
+
+
+def alarm_path(alarm_id: object) -> str:
+    """The path of an alarm.
+
+    Raises:
+        ConfigurationError: It cannot be an id.
+    """
+    text = str(alarm_id) if isinstance(alarm_id, int) and not isinstance(alarm_id, bool) else alarm_id
+    if not isinstance(text, str) or text.strip(" .") == "" or text == "null":
+        raise ConfigurationError(f"an alarm's id is a text that is not empty, not {alarm_id!r:.80}")
+    try:
+        return f"{ALARMS}/{quote(text, safe='')}"
+    except UnicodeEncodeError:
+        raise ConfigurationError("an alarm's id has no lone surrogates") from None
+
+
+def _statistics(found: object) -> PageStatistics | None:
+    if not isinstance(found, dict):
+        return None
+    return PageStatistics(
+        *(_count(found.get(name)) for name in ("currentPage", "pageSize", "totalPages", "totalElements"))
+    )
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
