@@ -35,7 +35,7 @@ class Cell:
         created: Its ``creationTime``.
         seq: The tracker's count at the last sign of life.
         lane: The session whose ordered path brought this state, -1 for anything else.
-        at: When it was found gone, monotonic.
+        at: When it was first seen, or found gone, monotonic.
         past: Fingerprints of earlier states whose ``lastUpdated`` was known.
         open: Neither cleared nor gone.
         gone: Deleted, or 404.

@@ -37,13 +37,15 @@ class Pass:
         plan: The windows it reads.
         as_sweep: It stands in for a sweep: the server cannot tell what changed since a time.
         closed_from: Closed alarms are read from this ``lastUpdated`` on (ms); None: they are not read.
+        blind: The server does not tell ``lastUpdated``, so closed alarms cannot be found again.
         stage: How far it is.
         missing: How many vanished; of these `unverified` could be neither read nor found gone.
         flying: Reads by id under way.
     """
 
-    def __init__(self, plan: Plan, *, closed_from: int | None, as_sweep: bool) -> None:
+    def __init__(self, plan: Plan, *, closed_from: int | None, as_sweep: bool, blind: bool) -> None:
         self.plan = plan
+        self.blind = blind
         self.as_sweep = as_sweep
         self.closed_from = closed_from
         self.stage = Stage.READING
@@ -68,9 +70,9 @@ class Pass:
     def _covers(self, cell: Cell) -> bool:
         if cell.gone or not cell.shown:
             return False
-        return cell.open or (
-            self.closed_from is not None and cell.floor is not None and cell.floor >= self.closed_from
-        )
+        if cell.open or cell.floor is None:
+            return cell.open or not self.blind
+        return self.closed_from is not None and cell.floor >= self.closed_from
 
     def suspects(self, cell: Cell) -> bool:
         """Whether nothing was heard of it since the pass began."""

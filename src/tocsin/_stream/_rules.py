@@ -183,6 +183,7 @@ class Rules(Generic[A]):
         if self._is_known_before(seen, basis):
             cell.adopt(seen, -1)
             cell.seq = self._seq
+            cell.at = self._now
             cell.shown = seen.wanted
             self._cells.place(seen.id, cell)
             return False
@@ -279,15 +280,23 @@ class Rules(Generic[A]):
         cell = self._cells.get(id)
         if cell is not None and not cell.gone and not cell.seq < r0:
             self._doubt(cell, id, None, None)
-            return
-        self._doubts.settled(id, r0)
-        if cell is not None and not cell.gone:
-            self._bury(cell, id, Origin.RECOVERED)
+        elif cell is not None and not cell.gone and self._is_young(cell):
+            self._doubts.delay(self._doubts.mark(id, self._seq, self._now), cell.at + self._policy.overlap)
+        else:
+            self._doubts.settled(id, r0)
+            if cell is not None and not cell.gone:
+                self._bury(cell, id, Origin.RECOVERED)
+
+    def _is_young(self, cell: Cell) -> bool:
+        """Whether a lagging replica may not have it yet. A late DELETE does less harm than a false one."""
+        return self._now < cell.at + self._policy.overlap
 
     # --- what leaves ---
 
     def _give(self, cell: Cell, seen: Observed[A], action: Action, origin: Origin, lane: int) -> bool:
         """Adopt a state and give it, unless the filter hides it and the consumer does not have the alarm."""
+        if cell.gone or not cell.seq:
+            cell.at = self._now
         cell.adopt(seen, lane)
         cell.seq = self._seq
         cell.given = True

@@ -152,7 +152,7 @@ class Schedule(Losses[A]):
         if closed_from is not None:
             windows += [Window(part, resolved=True, updated_from=closed_from) for part in self._partitions]
         plan = self._plan(Purpose.PASS, windows)
-        self._pass = Pass(plan, closed_from=closed_from, as_sweep=as_sweep)
+        self._pass = Pass(plan, closed_from=closed_from, as_sweep=as_sweep, blind=self._blind)
         self._pass_due = None
 
     def _awaits_sweep(self) -> bool:
