@@ -12,7 +12,7 @@ from tocsin.emulator._ledger import Difference, Entry, Ledger, essence
 from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits
 from tocsin.emulator._store import Store
 from tocsin.emulator.faults import Fault, Faults, Ordered
-from tocsin.emulator.serve import Served, serve
+from tocsin.emulator.serve import Served, serve, serve_forever
 
 __all__ = [
     "Access",
@@ -33,4 +33,5 @@ __all__ = [
     "User",
     "essence",
     "serve",
+    "serve_forever",
 ]

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from tocsin.emulator._access import ALARM_READ, User
+from tocsin.emulator._access import ALARM_READ
+from tocsin.emulator._session import Answer, Caller, End, Hold, Message, Session, failure, reply, seconds
 
 if TYPE_CHECKING:
     from random import Random
 
+    from tocsin.emulator._access import User
     from tocsin.emulator._settings import BayeuxSettings, Limits
-    from tocsin.emulator.faults import Faults, Seen
+    from tocsin.emulator.faults import Faults
 
 TRANSPORTS: Final = ("long-polling", "smartrest-long-polling")
 _ALARMS: Final = frozenset({"alarms", "alarmsWithChildren"})
@@ -26,83 +27,6 @@ _KNOWN: Final = _ALARMS | {
 }  # fmt: skip
 _CHANNEL: Final = re.compile(r"(?:/[A-Za-z0-9\-_!~()$@.]+)*/(?:[A-Za-z0-9\-_!~()$@.]+|\*\*?)")
 _REMEMBERED: Final = 1000  # lost sessions of which we know how they are to be told
-
-Message = Mapping[str, Any]
-End = Literal["duplicate", "disconnected", "forgotten"]
-
-
-class Poll(Protocol):
-    """A connect that is held: how the session wakes it, and how it is told to end."""
-
-    ended: End | None
-
-    def ring(self) -> None:
-        """There is something to look at."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class Session:
-    """One client between its handshake and its end."""
-
-    id: str
-    user: str
-    browser: str
-    timeout: float
-    last: float
-    patience: float = 0.0
-    channels: dict[str, None] = field(default_factory=dict)
-    queue: list[tuple[str, bytes]] = field(default_factory=list)
-    late: list[tuple[str, bytes]] = field(default_factory=list)
-    poll: Poll | None = None
-    advise: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A connect that may be held: whose, for how long at most, and how it is answered in the end."""
-
-    session: Session
-    message: Message
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who sends a request's messages.
-
-    Args:
-        user: Who is logged in.
-        browser: The value of the `BAYEUX_BROWSER` cookie.
-        now: Monotonic seconds.
-        seen: The request, for faults.
-    """
-
-    user: User
-    browser: str | None
-    now: float
-    seen: Seen
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a request is answered with.
-
-    Args:
-        status: Other than 200: the body is empty.
-        parts: JSON text of each element of the reply.
-        hold: Hold the request first, if nothing else happens.
-        browser: A cookie to set.
-    """
-
-    status: int = 200
-    parts: list[bytes] = field(default_factory=list)
-    hold: Hold | None = None
-    browser: str | None = None
-
-    def body(self) -> bytes:
-        """The reply as one JSON array."""
-        return b"[" + b",".join(self.parts) + b"]"
 
 
 class Hub:
@@ -148,9 +72,9 @@ class Hub:
             self.forget(session, advise=fault.advise)
             session = None
         if fault is not None and fault.kind == "reject":
-            return _failure(message, fault.error, advice=fault.advice)
+            return failure(message, fault.error, advice=fault.advice)
         if not isinstance(channel, str):
-            return _failure(message, "400::channel_missing")
+            return failure(message, "400::channel_missing")
         if channel == "/meta/handshake":
             return self._handshake(message, caller, answer)
         if session is None:
@@ -160,30 +84,30 @@ class Hub:
             case "/meta/connect":
                 return self._connect(message, session, answer, alone=alone)
             case "/meta/subscribe" | "/meta/unsubscribe":
-                reply = self._subscription(message, session, caller.user, wanted=channel == "/meta/subscribe")
+                done = self._subscription(message, session, caller.user, wanted=channel == "/meta/subscribe")
             case "/meta/disconnect":
                 self._end(session, "disconnected")
-                reply = _reply(message, successful=True, clientId=session.id)
+                done = reply(message, successful=True, clientId=session.id)
             case _:
-                reply = _failure(message, f"403:{channel}:publish_denied")
+                done = failure(message, f"403:{channel}:publish_denied")
         answer.parts.extend(self.take(session))  # queued events ride on any reply
-        return reply
+        return done
 
     def _handshake(self, message: Message, caller: Caller, answer: Answer) -> bytes:
         self._sweep(caller.now)
         browser = caller.browser
         common = message.get("supportedConnectionTypes")
         if not isinstance(common, list) or not set(TRANSPORTS) & {str(name) for name in common}:
-            return _failure(message, "400::no_common_transport", advice={"reconnect": "none"})
+            return failure(message, "400::no_common_transport", advice={"reconnect": "none"})
         if len(self._sessions) >= self._limits.sessions:
-            return _failure(message, "503::too_many_sessions", advice={"reconnect": "none"})
+            return failure(message, "503::too_many_sessions", advice={"reconnect": "none"})
         if browser is None:
             browser = answer.browser = f"{self._rng.getrandbits(80):020x}"
         id = f"{self._rng.getrandbits(96):024x}"
         session = Session(id, caller.user.name, browser, self.settings.timeout, caller.now)
         self._heed(session, message)
         self._sessions[id] = session
-        return _reply(
+        return reply(
             message,
             successful=True,
             version="1.0",
@@ -195,15 +119,15 @@ class Hub:
 
     def _connect(self, message: Message, session: Session, answer: Answer, *, alone: bool) -> bytes:
         if message.get("connectionType") not in TRANSPORTS:
-            return _failure(message, "400::unknown_connection_type")
-        seconds = self._heed(session, message)
+            return failure(message, "400::unknown_connection_type")
+        hold_for = self._heed(session, message)
         if session.poll is not None:
             self._release(session, "duplicate")
         session.queue.extend(session.late)
         session.late.clear()
         several = self._several(session)
-        if alone and seconds > 0 and not session.queue and not several and self.held < self._limits.held:
-            answer.hold = Hold(session, message, seconds)
+        if alone and hold_for > 0 and not session.queue and not several and self.held < self._limits.held:
+            answer.hold = Hold(session, message, hold_for)
             return b""
         answer.parts.extend(self.take(session))
         return self.connected(session, message, several=several)
@@ -221,7 +145,7 @@ class Hub:
         elif session.advise or "advice" in message:  # advice is given once, then left out until asked for
             session.advise = False
             extra["advice"] = self._advice(session.timeout)
-        return _reply(message, successful=True, **extra)
+        return reply(message, successful=True, **extra)
 
     def _several(self, session: Session) -> bool:
         return any(
@@ -233,7 +157,7 @@ class Hub:
         """Take the client's advice; how long this connect may be held."""
         advice = message.get("advice")
         advice = advice if isinstance(advice, Mapping) else {}
-        interval, timeout = _seconds(advice.get("interval")), _seconds(advice.get("timeout"))
+        interval, timeout = seconds(advice.get("interval")), seconds(advice.get("timeout"))
         if interval is not None:
             session.patience = interval
         if timeout is None:
@@ -253,14 +177,14 @@ class Hub:
         echo: dict[str, Any] = {"clientId": session.id, "subscription": named}
         for channel in channels if wanted else ():
             if error := self._refusal(channel, user):
-                return _failure(message, error, **echo)
+                return failure(message, error, **echo)
         for channel in channels:
             if wanted:
                 session.channels[channel] = None
                 self._listeners.setdefault(channel, {})[session.id] = session
             elif isinstance(channel, str):
                 self._unlisten(session, channel)
-        return _reply(message, successful=True, **echo)
+        return reply(message, successful=True, **echo)
 
     def _refusal(self, channel: object, user: User) -> str | None:
         if not isinstance(channel, str) or not _CHANNEL.fullmatch(channel):
@@ -336,7 +260,7 @@ class Hub:
         advise = self._lost.get(str(message.get("clientId")), True)
         advice = {"reconnect": "handshake", "interval": round(self.settings.interval * 1000)}
         known = message.get("channel") in {"/meta/connect", "/meta/handshake"}  # CometD advises on these only
-        return _failure(message, self.settings.unknown_session, advice=advice if advise and known else None)
+        return failure(message, self.settings.unknown_session, advice=advice if advise and known else None)
 
     def unknown(self, message: Message) -> bytes:
         """The reply to a held connect whose session was forgotten."""
@@ -344,7 +268,7 @@ class Hub:
 
     def released(self, message: Message) -> bytes:
         """The reply to a held connect whose session was disconnected by its client."""
-        return _reply(message, successful=True, advice={"reconnect": "none"})
+        return reply(message, successful=True, advice={"reconnect": "none"})
 
     # Events.
 
@@ -394,20 +318,3 @@ class Hub:
     def _event(self, channel: str, data: bytes) -> bytes:
         self._events += 1  # an id of the server's own, which may well equal one of the client's
         return b'{"id":"%d","channel":%s,"data":%s}' % (self._events, json.dumps(channel).encode(), data)
-
-
-def _seconds(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        return None
-    return value / 1000
-
-
-def _reply(message: Message, *, successful: bool, **more: Any) -> bytes:
-    made: dict[str, Any] = {"id": message["id"]} if "id" in message else {}
-    made |= {"channel": message.get("channel"), "successful": successful}
-    made |= {key: value for key, value in more.items() if key == "data" or value is not None}
-    return json.dumps(made, separators=(",", ":")).encode()
-
-
-def _failure(message: Message, error: str, *, advice: Mapping[str, Any] | None = None, **more: Any) -> bytes:
-    return _reply(message, successful=False, error=error, advice=advice, **more)

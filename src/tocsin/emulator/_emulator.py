@@ -23,7 +23,7 @@ from tocsin.emulator.cumulocity import AlarmApi, TenantApi
 from tocsin.emulator.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from tocsin.emulator._ledger import Ledger
@@ -187,11 +187,11 @@ class Emulator:
     def restart(self) -> None:
         """Restart the server: all connections end, all sessions are gone, alarms stay."""
         with self.store.lock:
-            for tap in list(self.app.live):
-                tap.abort()
-            for server in self.servers:
-                server.cut()
             self._hub.forget_all()
+        for tap in list(self.app.live):
+            tap.abort()
+        for server in self.servers:  # not with the lock held: a server on another thread may wait for it
+            server.cut()
 
     def go_down(self) -> None:
         """Restart, but refuse connections until `come_up`."""
@@ -206,11 +206,12 @@ class Emulator:
         for server in self.servers:
             server.refusing = False
 
-    def enable_control(self, token: str | None = None) -> str:
+    def enable_control(self, token: str | None = None, *, hosts: Iterable[str] = ()) -> str:
         """Open the HTTP control under `/__emulator__/`.
 
         Args:
             token: What requests must bring as `Authorization: Bearer …`; None makes a random one.
+            hosts: Names by which the server is reached, besides the loopback ones.
 
         Returns:
             The token.
@@ -218,7 +219,7 @@ class Emulator:
         from tocsin.emulator.control import Control
 
         token = token or secrets.token_urlsafe(24)
-        self.app.control = Control(self, token)
+        self.app.control = Control(self, token, frozenset(host.lower() for host in hosts))
         return token
 
     async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from tocsin.emulator._bayeux import Answer, Caller, End, Hold, Hub
+from tocsin.emulator._session import Answer, Caller, End, Hold
 from tocsin.emulator._wire import Bell, GoneError, Tap
 from tocsin.emulator.faults import Seen
 
 if TYPE_CHECKING:
+    from tocsin.emulator._bayeux import Hub
     from tocsin.emulator._clock import Clock
     from tocsin.emulator._http import Exchange
     from tocsin.emulator._store import Store

@@ -243,7 +243,7 @@ async def serve(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> A
             await anyio.to_thread.run_sync(thread.join, 10)
 
 
-def run(
+def serve_forever(
     emulator: Emulator, host: str = "127.0.0.1", port: int = 0, *, ready: Callable[[str], None] | None = None
 ) -> None:
     """Serve in the foreground until SIGINT or SIGTERM.

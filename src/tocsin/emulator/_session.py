@@ -1,0 +1,109 @@
+"""The words of the realtime endpoint: sessions, requests, answers, and the elements of a reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from tocsin.emulator._access import User
+    from tocsin.emulator.faults import Seen
+
+Message = Mapping[str, Any]
+End = Literal["duplicate", "disconnected", "forgotten"]
+
+
+class Poll(Protocol):
+    """A connect that is held: how the session wakes it, and how it is told to end."""
+
+    ended: End | None
+
+    def ring(self) -> None:
+        """There is something to look at."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One client between its handshake and its end."""
+
+    id: str
+    user: str
+    browser: str
+    timeout: float
+    last: float
+    patience: float = 0.0
+    channels: dict[str, None] = field(default_factory=dict)
+    queue: list[tuple[str, bytes]] = field(default_factory=list)
+    late: list[tuple[str, bytes]] = field(default_factory=list)
+    poll: Poll | None = None
+    advise: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A connect that may be held: whose, for how long at most, and how it is answered in the end."""
+
+    session: Session
+    message: Message
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request's messages.
+
+    Args:
+        user: Who is logged in.
+        browser: The value of the `BAYEUX_BROWSER` cookie.
+        now: Monotonic seconds.
+        seen: The request, for faults.
+    """
+
+    user: User
+    browser: str | None
+    now: float
+    seen: Seen
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a request is answered with.
+
+    Args:
+        status: Other than 200: the body is empty.
+        parts: JSON text of each element of the reply.
+        hold: Hold the request first, if nothing else happens.
+        browser: A cookie to set.
+    """
+
+    status: int = 200
+    parts: list[bytes] = field(default_factory=list)
+    hold: Hold | None = None
+    browser: str | None = None
+
+    def body(self) -> bytes:
+        """The reply as one JSON array."""
+        return b"[" + b",".join(self.parts) + b"]"
+
+
+def seconds(value: object) -> float | None:
+    """Milliseconds of an advice in seconds; None if it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        return None
+    return value / 1000
+
+
+def reply(message: Message, *, successful: bool, **more: Any) -> bytes:
+    """A reply to a message, as JSON text."""
+    made: dict[str, Any] = {"id": message["id"]} if "id" in message else {}
+    made |= {"channel": message.get("channel"), "successful": successful}
+    made |= {key: value for key, value in more.items() if key == "data" or value is not None}
+    return json.dumps(made, separators=(",", ":")).encode()
+
+
+def failure(message: Message, error: str, *, advice: Mapping[str, Any] | None = None, **more: Any) -> bytes:
+    """A reply that refuses a message, as JSON text."""
+    return reply(message, successful=False, error=error, advice=advice, **more)
