@@ -255,12 +255,15 @@ class Follower(Reader[A], Generic[R, A]):
 
     def _settle(self, error: BaseException | None) -> None:
         """After each input: hand on its effect, and wake the task if it must act sooner than planned."""
-        if error is not None:
-            self._fail(error)
-            return
-        self._flush()
-        if self._deadline(current_time()) < self._sleeps_until:
-            self._wake.set()
+        try:
+            if error is not None:
+                raise error
+            self._flush()
+        except Exception as failure:  # noqa: BLE001 - the feed raises it, in a task of this stream's own
+            self._fail(failure)
+        else:
+            if self._deadline(current_time()) < self._sleeps_until:
+                self._wake.set()
 
 
 class _Guard:

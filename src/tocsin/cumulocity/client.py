@@ -22,6 +22,7 @@ from tocsin._stream._policy import RecoveryPolicy
 from tocsin.bayeux._settings import SessionSettings
 from tocsin.cumulocity._proof import RestProof
 from tocsin.cumulocity._realtime import Realtime
+from tocsin.cumulocity.alarms import Alarms
 from tocsin.cumulocity.changes import Following
 from tocsin.errors import ConfigurationError
 from tocsin.models import UNSET, Unset
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from tocsin._http._auth import Auth
     from tocsin._http._transport import Certificate, Verify
     from tocsin._http._wire import Middleware
-    from tocsin.cumulocity.alarms import Alarms
 
 __all__ = ["ClientOptions", "Cumulocity"]
 
@@ -203,9 +203,8 @@ class Cumulocity(AsyncContextManagerMixin):
     @property
     def alarms(self) -> Alarms:
         """The alarms of the tenant."""
-        from tocsin.cumulocity.alarms import Alarms
-
-        return Alarms(self._core, self._following)
+        following = self._following
+        return Alarms(self._core, self._owner.start, clock=following.clock, following=following)
 
     @property
     def site(self) -> str:

@@ -48,8 +48,24 @@ def test_an_alarm_without_envelope_is_read():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"null", b"7", b'"text"', b"{", b"{}", b'{"realtimeAction":"CREATE"}', b'{"realtimeAction":"DELETE","data":null}', b'{"realtimeAction":"DELETE","data":[1]}', b'{"realtimeAction":7}', b"[null]", b"[[]]", b'{"realtimeAction":"CREATE","data":true}', b"\xff", b"[" * 5000],
-)  # fmt: skip
+    [
+        b"",
+        b"null",
+        b"7",
+        b'"text"',
+        b"{",
+        b"{}",
+        b'{"realtimeAction":"CREATE"}',
+        b'{"realtimeAction":"DELETE","data":null}',
+        b'{"realtimeAction":"DELETE","data":[1]}',
+        b'{"realtimeAction":7}',
+        b"[null]",
+        b"[[]]",
+        b'{"realtimeAction":"CREATE","data":true}',
+        b"\xff",
+        b"[" * 5000,
+    ],
+)
 def test_what_cannot_be_read_is_told_once(data):
     assert told(data) == [Told(None)]
 

@@ -2,10 +2,10 @@ import random
 
 import anyio
 import pytest
-from stream_fakes import change, gap, wall
 
 from tocsin._stream._buffer import Buffer, join_gaps
 from tocsin.models import Action, Gap, Origin
+from unit.stream.stream_fakes import change, gap, wall
 
 
 def ids(items):

@@ -1,10 +1,10 @@
 import anyio
 import pytest
-from stream_fakes import wall
 
 from tocsin._stream._states import StateBoard, StateChanges
 from tocsin.errors import TocsinError
 from tocsin.models import StreamState
+from unit.stream.stream_fakes import wall
 
 
 def board():

@@ -5,10 +5,10 @@ import threading
 
 import anyio
 import pytest
-from stream_fakes import Client, change, gap
 
 from tocsin.errors import ConfigurationError, ConnectError, GapError, ProtocolError, RequestTimeoutError
 from tocsin.models import Gap, StreamState
+from unit.stream.stream_fakes import Client, change, gap
 
 
 def numbers(count, then=None):
