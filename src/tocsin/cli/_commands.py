@@ -8,7 +8,7 @@ from tocsin.cli._connect import make_client
 from tocsin.cli._jsonl import alarm_line, event_line
 from tocsin.cli._lines import Lines
 from tocsin.cli._run import DONE, FAILED, complain
-from tocsin.errors import NotFoundError, UnprocessableError
+from tocsin.errors import ConfigurationError, NotFoundError, UnprocessableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tocsin.cli._options import Connection, Scope
     from tocsin.cli._output import Output
     from tocsin.cumulocity import Alarm, Cumulocity
+    from tocsin.cumulocity._query import CountFilters
     from tocsin.models import Level, Phase
 
 __all__ = ["change_alarms", "count_alarms", "list_alarms", "raise_alarm"]
@@ -36,12 +37,14 @@ async def list_alarms(
     """Print the alarms that match, page by page as they come, newest first."""
     async with make_client(connection) as client:
         show = _Printer(connection, client, output, jsonl=jsonl)
-        shown = 0
-        async for alarm in client.alarms.list(**_filters(scope, status)):
-            if limit is not None and shown >= limit:
-                break
-            await show.alarm(alarm)
-            shown += 1
+        shown: set[str] = set()
+        for filters in _filters(scope, status):
+            async for alarm in client.alarms.list(**filters):
+                if limit is not None and len(shown) >= limit:
+                    return DONE
+                if alarm.id not in shown:  # one child may belong to two of the sources
+                    await show.alarm(alarm)
+                    shown.add(alarm.id)
     return DONE
 
 
@@ -49,8 +52,10 @@ async def count_alarms(
     connection: Connection, scope: Scope, output: Output, *, status: Sequence[Phase] | None, jsonl: bool
 ) -> int:
     """Print how many alarms match."""
+    if scope.children and len(scope.source or ()) > 1:
+        raise ConfigurationError("with --children only one --source can be counted: they may share children")
     async with make_client(connection) as client:
-        number = await client.alarms.count(**_filters(scope, status))
+        number = sum([await client.alarms.count(**filters) for filters in _filters(scope, status)])
         if jsonl:
             line = event_line("count", platform=connection.platform.value, site=client.site, count=number)
         else:
@@ -117,13 +122,17 @@ class _Printer:
         await self._output.write(line)
 
 
-def _filters(scope: Scope, status: Sequence[Phase] | None) -> dict[str, Any]:
-    """What the REST API is asked for; only what was given."""
-    given = {
-        "source": list(scope.source) if scope.source else None,
-        "severity": [level.value for level in scope.severity] if scope.severity else None,
-        "type": list(scope.type) if scope.type else None,
-        "status": [phase.value for phase in status] if status else None,
-        "children": True if scope.children else None,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+def _filters(scope: Scope, status: Sequence[Phase] | None) -> list[CountFilters]:
+    """Give what the REST API is asked for: one set of filters a source, because it takes one at a time."""
+    filters: CountFilters = {"with_assets": scope.children, "with_devices": scope.children}
+    if scope.children and not scope.source:
+        raise ConfigurationError("--children needs --source: without it every device is covered already")
+    if scope.severity:
+        filters["severity"] = [level.value for level in scope.severity]
+    if scope.type:
+        filters["type"] = scope.type
+    if status:
+        filters["status"] = [phase.value for phase in status]
+    if not scope.source:
+        return [filters]
+    return [{**filters, "source": source} for source in scope.source]

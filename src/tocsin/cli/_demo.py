@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -19,7 +19,7 @@ from tocsin.cli._views import choose_view
 from tocsin.cli._watch import Following
 from tocsin.cumulocity import Cumulocity
 from tocsin.cumulocity.changes import follow
-from tocsin.emulator import Emulator, serve
+from tocsin.emulator import BayeuxSettings, Emulator, serve
 from tocsin.testing import ChaosProxy
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ async def demo(output: Output, *, seconds: float, sweep: bool, jsonl: bool) -> i
     Returns:
         0; 1 if anything was lost or doubled although recovery was on.
     """
-    emulator = Emulator()
+    # The server forgets its session during the cut, as a platform does after some seconds: nothing is queued.
+    emulator = Emulator(bayeux=BayeuxSettings(max_interval=seconds / 20))
     player = Player(emulator.store)
     auth = BasicAuth("demo", "demo", tenant=emulator.tenant)
     async with (
@@ -59,7 +60,7 @@ async def demo(output: Output, *, seconds: float, sweep: bool, jsonl: bool) -> i
     ):
         title = "tocsin demo: an emulator on this machine"
         shown = Counting(choose_view(output, title, jsonl=jsonl), emulator.ledger)
-        stream = follow(client._following, snapshot=True, sweeps=sweep)
+        stream = follow(replace(client._following, sweeps=sweep), snapshot=True)
         direction = _Direction(player, proxy, stream, shown, seconds=seconds, sweep=sweep)
         await Following(stream, shown, patient=True, beside=direction.run).run()
         summary = shown.summary()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -44,11 +45,17 @@ def run(command: Callable[[Output], Awaitable[int]], *, needs_reader: bool = Tru
         `ConfigurationError`; 1 for every other error, which is told on stderr in one sentence.
     """
     output = Output()
+    warnings.showwarning = _show_warning
     code = anyio.run(_ending, command, output, needs_reader)
     if output.stuck:
         # A thread is caught in a write that nobody reads; Python would wait for it for ever.
         os._exit(code)
     return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Write a warning as a sentence, without the file and line that nobody at a terminal asks for."""
+    complain(str(message))
 
 
 async def _ending(command: Callable[[Output], Awaitable[int]], output: Output, needs_reader: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ["clock_time", "plain"]
 
+_SEQUENCE: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?)|\x9b[0-?]*[ -/]*[@-~]"
+)
+"""What terminals take for a command (ECMA-48): it goes as a whole, or its letters would stay behind."""
 _DROPPED: Final = frozenset({"Cc", "Cf", "Cs", "Co"})
 _KEPT: Final = frozenset("\u200c\u200d")
 """The two joiners: several scripts and emoji need them, and they move nothing."""
@@ -32,7 +37,7 @@ def plain(text: str | None, limit: int = 300) -> str:
         return ""
     head = text[: limit * _READ]
     if not (head.isascii() and head.isprintable()):
-        head = "".join(kept(character) for character in head)
+        head = "".join(kept(character) for character in _SEQUENCE.sub("", head))
     words = " ".join(head.split())
     if len(words) <= limit and len(text) <= limit * _READ:
         return words

@@ -17,6 +17,7 @@ from tocsin.models import StreamState
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tocsin._stream._states import StateChange
     from tocsin._stream._stream import ChangeStream
     from tocsin.cli._options import Connection, Scope, Transport
     from tocsin.cli._output import Output
@@ -85,6 +86,7 @@ class Following:
         self._tasks = anyio.create_task_group()
         self._opening = anyio.CancelScope()
         self._attached = False
+        self._shown: StateChange | None = None
         self._trouble: str | None = None
         self._failure: Exception | None = None
 
@@ -127,9 +129,14 @@ class Following:
 
     async def _show_states(self) -> None:
         async for change in self._stream.states():
-            await self._view.show_state(change)
+            await self._show_state(change)
             if not self._attached and change.state is StreamState.RECONNECTING and change.cause:
                 self._say_trouble(change.cause)
+
+    async def _show_state(self, change: StateChange) -> None:
+        if change is not self._shown:
+            self._shown = change
+            await self._view.show_state(change)
 
     def _say_trouble(self, cause: str) -> None:
         if cause == self._trouble:
@@ -147,4 +154,4 @@ class Following:
             await self._stream.aclose()
             async for change in self._stream.states():
                 if change.state is StreamState.CLOSED:
-                    await self._view.show_state(change)
+                    await self._show_state(change)
