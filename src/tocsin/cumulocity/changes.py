@@ -56,6 +56,8 @@ class Following:
     clock: Callable[[], datetime]
     open_timeout: float | None
     close_timeout: float
+    sweeps: bool = True
+    """False only where a test or the demonstration shows what the sweeps are worth."""
 
 
 def follow(
@@ -85,7 +87,9 @@ def follow(
     if not live:
         policy = replace(policy, verify_every=min(policy.verify_every, _POLL))
     follower = Follower(
-        Tracker[bytes](policy, snapshot=snapshot, partitions=scope.partitions, live=live),
+        Tracker[bytes](
+            policy, snapshot=snapshot, partitions=scope.partitions, live=live, sweeps=client.sweeps
+        ),
         AlarmFeed(
             client.core,
             client.proof,
