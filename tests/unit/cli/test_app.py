@@ -1,0 +1,78 @@
+"""Wrong use is one sentence and exit code 2; help shows what there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tocsin.cli._app import call
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in ("C8Y_BASEURL", "C8Y_TENANT", "C8Y_USER", "C8Y_PASSWORD", "C8Y_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing"], "No such command"),
+        (["watch", "--nothing"], "No such option"),
+        (["watch", "--transport", "pigeon"], "pigeon"),
+        (["list", "--severity", "LOUD"], "LOUD"),
+        (["list", "--limit", "0"], "--limit"),
+        (["raise", "--source", "1", "--text", "x"], "--type"),
+        (["ack"], "ID"),
+        (["demo", "--seconds", "1"], "--seconds"),
+        (["emulator", "--port", "70000"], "--port"),
+    ],
+)
+def test_wrong_use_is_one_sentence(arguments, said, capsys):
+    assert call(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("tocsin: ")
+    assert said in err
+    assert "--help" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list"], "--url"),
+        (["watch", "--url", "https://x.example", "--user", "ada"], "no password for ada"),
+        (["count", "--url", "https://x.example"], "no credentials"),
+        (["count", "--url", "ftp://x.example", "--token", "abc"], "https://"),
+        (["list", "--url", "https://x.example", "--token", "abc", "--children"], "--source"),
+        (["emulator", "--host", "0.0.0.0", "--port", "0"], "--allow-remote"),
+        (["emulator", "--host", "0.0.0.0", "--port", "0", "--allow-remote"], "--password"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(arguments, said, capsys):
+    assert call(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err.splitlines()[-1]
+
+
+def test_help_names_every_command(capsys):
+    assert call(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name in ("demo", "emulator", "watch", "list", "count", "raise", "ack", "clear"):
+        assert f"  {name} " in out
+
+
+def test_watch_has_the_options_of_the_contract(capsys):
+    assert call(["watch", "--help"]) == 0
+    out = capsys.readouterr().out
+    for name in (
+        "platform", "url", "tenant", "user", "password", "password-file", "token", "token-file", "ca",
+        "source", "children", "severity", "type", "transport", "snapshot", "no-snapshot", "wait", "no-wait", "jsonl",
+    ):  # fmt: skip
+        assert f"--{name}" in out
+
+
+def test_version(capsys):
+    assert call(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("tocsin ")
