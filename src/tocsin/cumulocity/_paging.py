@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from tocsin.errors import ProtocolError
 
@@ -149,10 +149,11 @@ class Position:
         return (ask.page - 1) * size, size
 
     def _follow(self, ask: Ask, window: Window) -> None:
-        link = dict(parse_qsl(urlsplit(window.next or "").query))
+        # Only what follows the "?": the host may be an internal one, or no host at all.
+        link = dict(parse_qsl((window.next or "").partition("?")[2].partition("#")[0]))
         extra = tuple((name, value) for name, value in link.items() if name not in self._ours)
         page, size = _number(link.get("currentPage")), _number(link.get("pageSize"))
-        following = Ask(page or ask.page + 1, size or ask.size, extra)
+        following = Ask(page or ask.page + 1, min(size or ask.size, self._size), extra)
         if following == ask:
             raise ProtocolError("the server names the very same page as the next one")
         self._link = following

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pydantic_core
 
@@ -199,5 +199,5 @@ def _folded(value: object) -> object:
 def _last_part(url: object) -> str | None:
     if not isinstance(url, str):
         return None
-    path = urlsplit(url).path.rstrip("/")
+    path = url.partition("?")[0].rstrip("/")
     return unquote(path.rpartition("/")[2]) or None
