@@ -238,10 +238,11 @@ class Subscriber:
         """End the session on the server, if that is possible in time, and everything here in any case."""
         self._close_all(None)
         self._session.close(current_time())
+        self._turn()
         with move_on_after(self._settings.close_timeout):
             while self._session.state not in (State.NEW, State.CLOSED):
-                self._turn()
                 await self._pause()
+                self._turn()
         self._turn()
         for number in list(self._links):
             self._retire(number, None)

@@ -48,9 +48,9 @@ class Subscription:
     """Channels that are listened to: an async context manager and an async iterator.
 
     Made by `BayeuxClient.subscribe`. Entering it returns when the server has confirmed every channel and has
-    answered a connect since. The iterator gives each `Event` and, after an outage, one `Interruption` in front
-    of what came after it. It goes on through outages; it ends with an error when going on is ruled out, and
-    cleanly when the client is closed.
+    answered a connect since. The iterator gives each `Event`, and one `Interruption` at the end of each
+    outage. It goes on through outages; it ends with an error when going on is ruled out, and cleanly when the
+    client is closed.
 
     When the consumer is slower than the server, the oldest messages are dropped, and an `Interruption` with
     their number is given first.
@@ -100,9 +100,8 @@ class Subscription:
             if self._closed:
                 raise ConfigurationError("the Bayeux client was closed")
             if not self._attached.is_set():
-                raise RequestTimeoutError(
-                    f"no subscription within {self._open_timeout:g} s: {self._cause or 'the server is silent'}"
-                )
+                why = self._cause or "the server is silent"
+                raise RequestTimeoutError(f"no subscription within {self._open_timeout:g} s: {why}")
         except BaseException:
             await self._leave()
             raise
@@ -146,7 +145,7 @@ class Subscription:
 
     # ── what the subscriber tells (`Listener`) ───────────────────────────────────────────────────────────
 
-    def on_events(self, events: Sequence[Event], *, session: int, ordered: bool) -> None:
+    def on_events(self, events: Sequence[Event], *, session: int, ordered: bool) -> None:  # noqa: ARG002
         """Take them in; drop the oldest when full."""
         seen: set[Event] = set()
         for event in events:
@@ -155,7 +154,7 @@ class Subscription:
                 seen.add(event)
                 self._put(event)
 
-    def on_attached(self, *, session: int, date: datetime | None) -> None:
+    def on_attached(self, *, session: int, date: datetime | None) -> None:  # noqa: ARG002
         """Whole again: tell since when it was not."""
         self._attached.set()
         outage, self._outage = self._outage, None
@@ -179,11 +178,11 @@ class Subscription:
         elif session_lost:
             self._outage = replace(self._outage, session_lost=True)
 
-    def on_refused(self, channel: str, error: SubscriptionRefusedError) -> None:
+    def on_refused(self, channel: str, error: SubscriptionRefusedError) -> None:  # noqa: ARG002
         """End: half of what was asked for is not what was asked for."""
         self.on_closed(error)
 
-    def on_unreadable(self, raw: bytes) -> None:
+    def on_unreadable(self, raw: bytes) -> None:  # noqa: ARG002
         """Something may be missing that was meant for us."""
         now = self._now()
         if self._outage is None and self._whole_at is not None:
@@ -219,7 +218,7 @@ class Subscription:
             self._ready.set()
 
     def _now(self) -> datetime:
-        """The time of day, moved on by the monotonic clock: setting the clock makes no interruption run back."""
+        """The time of day, moved on by the monotonic clock: no interruption ends before it begins."""
         if self._whole_at is None:
             return self._wall()
         at, wall = self._whole_at
