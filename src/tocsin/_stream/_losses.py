@@ -225,7 +225,8 @@ class Losses(Rules[A]):
             self._renewed_at = now
             self._renewals += 1
             self._heard = False
-        self._sweep_at(now)
+        else:
+            self._sweep_at(now)
 
     def _next_renewal(self) -> float:
         if self._renewed_at is None:

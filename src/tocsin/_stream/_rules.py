@@ -264,12 +264,16 @@ class Rules(Generic[A]):
     def _word(self, cell: Cell, seen: Observed[A], basis: Basis) -> tuple[Origin, Action]:
         if basis.purpose is Purpose.FIRST and self._snapshot and not cell.told:
             return Origin.SNAPSHOT, Action.CREATE
-        since = self._started_at if basis.created_since is None else basis.created_since
-        fresh = not cell.told and (since is None or (seen.created is not None and seen.created >= since))
+        fresh = not cell.told and self._is_created_since(seen, basis)
         if basis.wire is not None:
             return Origin.LIVE, Action.UPDATE if cell.told else basis.wire
         origin = Origin.LIVE if self._polls(basis) else Origin.RECOVERED
         return origin, Action.CREATE if fresh else Action.UPDATE
+
+    def _is_created_since(self, seen: Observed[A], basis: Basis) -> bool:
+        """Whether it was created after all that the stream knows for sure."""
+        known = [at for at in (self._started_at, basis.created_since) if at is not None]
+        return not known or (seen.created is not None and seen.created >= max(known))
 
     def _polls(self, basis: Basis) -> bool:
         """Whether such a read is the channel itself."""

@@ -109,21 +109,24 @@ class Schedule(Losses[A]):
             self._periodic = now + self._policy.verify_every
             self._due = [self._periodic]
         if not self._begun:
-            self._sweep = self._plan(Purpose.FIRST, self._first_windows())
+            self._sweep = self._attaching(self._plan(Purpose.FIRST, self._first_windows()))
         elif self._blind or self._cursor is None:
             self._begin_pass(as_sweep=True)
         else:
-            self._sweep = self._plan(Purpose.SWEEP, self._sweep_windows(self._cursor))
+            self._sweep = self._attaching(self._plan(Purpose.SWEEP, self._sweep_windows(self._cursor)))
             self._sweep.created_since = self._cursor - self._overlap_ms()
 
     def _plan(self, purpose: Purpose, windows: list[Window]) -> Plan:
         self._seq += 1
         plan = Plan(purpose, windows, seq=self._seq, epoch=self._epoch if self._attached else None)
         plan.late = self._now >= self._settled_at
-        plan.attach = purpose is not Purpose.FIRST and self._epoch != self._swept_epoch
         plan.began = self._wall
-        if purpose is not Purpose.FIRST:
-            self._swept_epoch = self._epoch
+        return plan
+
+    def _attaching(self, plan: Plan) -> Plan:
+        """The first sweep of an attachment finds what the gap before it lost: no message could tell that."""
+        plan.attach = self._epoch != self._swept_epoch
+        self._swept_epoch = self._epoch
         return plan
 
     def _overlap_ms(self) -> int:
@@ -152,6 +155,8 @@ class Schedule(Losses[A]):
         if closed_from is not None:
             windows += [Window(part, resolved=True, updated_from=closed_from) for part in self._partitions]
         plan = self._plan(Purpose.PASS, windows)
+        if as_sweep:
+            self._attaching(plan)
         self._pass = Pass(plan, closed_from=closed_from, as_sweep=as_sweep, blind=self._blind)
         self._pass_due = None
 
@@ -239,6 +244,8 @@ class Schedule(Losses[A]):
         if plan.purpose is Purpose.PASS:
             if self._pass is not None:
                 self._pass.collect(self._cells, self._policy)
+                if self._pass.done:
+                    self._end_pass(self._pass)
             return
         self._sweep = None
         if plan.rows:

@@ -305,8 +305,8 @@ class Simulation:
         if not (self.session and self.rng.random() < self.faults.resume):
             self.session += 1
         if self.attached_at is None and self.faults.snapshot is False:
-            # the consumer is taken to know what was there
-            for alarm in self.model.living():
+            # the consumer is taken to know what was open
+            for alarm in (a for a in self.model.living() if a.last.open):
                 if not self.faults.filtered or alarm.last.content[1] == "MAJOR":
                     self.fold[alarm.id] = alarm.last
         self.attached_at = self.now
