@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tocsin._http._auth import Auth
     from tocsin._http._proxies import Proxy
     from tocsin._http._request import Request, Response
-    from tocsin._http._transport import Certificate, Verify
+    from tocsin._http._transport import Certificate, TransportFactory, Verify
     from tocsin._http._wire import Middleware
 
     EncodedHeaders = dict[str, tuple[bytes, bytes]]
@@ -133,7 +133,7 @@ class HttpCore:
         cert: Certificate | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
-        transport_factory: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        transport_factory: TransportFactory | None = None,
         middleware: Sequence[Middleware] = (),
         max_in_flight: int = 8,
         rng: random.Random | None = None,
@@ -296,7 +296,7 @@ class HttpCore:
 
 
 def _maker(
-    factory: Callable[[], httpx.AsyncBaseTransport] | None,
+    factory: TransportFactory | None,
     base: BaseUrl,
     tls: TlsSettings,
     proxy: Proxy | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import anyio
 import httpx
@@ -167,7 +167,7 @@ def _told(
         return RequestTimeoutError, f"{where} was silent for {timeouts.read:g} s", False
     if fault is Fault.PROXY:
         return ConnectError, f"the proxy {proxy} refused the connection: {exc}", _refused_for_good(exc)
-    tls = _in_chain(exc, ssl.SSLError)
+    tls = next((link for link in _chain(exc) if _is_tls_trouble(link)), None)
     if tls is not None:
         text, permanent = _tls_trouble(tls)
         return (ConnectError if never_left else TransportError), f"cannot talk to {where}: {text}", permanent
@@ -182,14 +182,22 @@ def _refused_for_good(exc: Exception) -> bool:
     return str(exc)[:1] == "4"  # 407 and 403 of the proxy will be said again
 
 
+def _is_tls_trouble(link: BaseException) -> TypeGuard[ssl.SSLError]:
+    """Whether it is an error of TLS. "Want read" and "want write" are how its ordinary work goes on."""
+    return isinstance(link, ssl.SSLError) and not isinstance(
+        link, ssl.SSLWantReadError | ssl.SSLWantWriteError
+    )
+
+
 def _tls_trouble(exc: ssl.SSLError) -> tuple[str, bool]:
     """What went wrong in TLS, and whether it will again."""
     if isinstance(exc, ssl.SSLCertVerificationError):
-        problem = (exc.verify_message or exc.reason or "it does not verify").rstrip(".")
+        problem = (getattr(exc, "verify_message", "") or exc.strerror or "it does not verify").rstrip(".")
         return (
             f"its certificate was not accepted: {problem} (for a CA of your own give verify='/path/ca.pem')"
         ), True
-    reason = exc.reason or ""
+    # Errors that a library made by hand have no `reason`.
+    reason = getattr(exc, "reason", None) or exc.strerror or ""
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         return (
             f"it refused the TLS handshake, perhaps for want of a client certificate (cert=): {reason}",

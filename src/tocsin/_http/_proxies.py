@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-import httpx
-
 from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import ssl
-
     from tocsin._http._url import BaseUrl
 
 __all__ = ["Proxy", "find_proxy"]
@@ -80,10 +76,10 @@ class Proxy:
         """Whether the proxy itself is reached over TLS."""
         return self.url.startswith("https://")
 
-    def for_httpx(self, context: ssl.SSLContext) -> httpx.Proxy:
-        """The same for httpx; `context` is for a proxy that is itself reached over TLS."""
-        auth = None if self.user is None else (self.user, self.password or "")
-        return httpx.Proxy(self.url, auth=auth, ssl_context=context if self.secure else None)
+    @property
+    def credentials(self) -> tuple[bytes, bytes] | None:
+        """User name and password as they are sent, or None."""
+        return None if self.user is None else (self.user.encode(), (self.password or "").encode())
 
     def __repr__(self) -> str:
         return f"Proxy({self.url!r})"

@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
     Certificate = str | Path | tuple[str | Path, str | Path] | tuple[str | Path, str | Path, str]
     Verify = bool | str | Path | ssl.SSLContext
+    TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
 __all__ = ["TlsSettings", "make_transport"]
-
-# Below the idle time of common servers and load balancers: a connection that the server closes just as we
-# reuse it looks like one that broke after the request was read.
-_KEEPALIVE = 5.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -127,21 +124,15 @@ def make_transport(
         tls: Gives the context; None if the server is reached in plain text.
         proxy: The proxy on the way.
         max_connections: The most connections that it opens.
+
+    Raises:
+        ConfigurationError: The proxy needs a package that is not there.
     """
+    from tocsin._http._pool import PooledTransport  # whoever brings a transport does not pay for httpcore
+
     # A plain server never gets as far as TLS; an empty context costs nothing and trusts nobody.
     context = tls() if tls is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        return httpx.AsyncHTTPTransport(
-            verify=context,
-            http2=False,  # measured slower for this kind of traffic
-            proxy=proxy.for_httpx(context) if proxy is not None else None,
-            limits=httpx.Limits(
-                max_connections=max_connections,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=_KEEPALIVE,
-            ),
-        )
-    except ImportError:
-        raise ConfigurationError(
-            "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"
-        ) from None
+        return PooledTransport(context=context, proxy=proxy, max_connections=max_connections)
+    except (ImportError, RuntimeError):
+        raise ConfigurationError("a SOCKS proxy needs the package socksio: pip install socksio") from None

@@ -63,7 +63,7 @@ async def serving(handler, tls: ssl.SSLContext | None = None):
         finally:
             server.open -= 1
 
-    async with anyio.create_task_group() as tasks, listener:
+    async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, serve)
         yield server
         tasks.cancel_scope.cancel()

@@ -1,0 +1,128 @@
+"""Cancelled at any await, a call leaves no connection, no place taken, and a client that still works."""
+
+import anyio
+import httpx
+import pytest
+from http_servers import OK, serving, until
+
+from tocsin._http._core import HttpCore
+from tocsin._http._request import Request, Timeouts
+
+POST = Request("POST", "/x", body=b"x" * 50_000)
+
+
+def pool_of(client):
+    return client._shared.wire._transport._pool
+
+
+async def dawdle(server, stream, number):
+    """Answers in many small steps, with a checkpoint between them."""
+    while await server.read_request(stream) is not None:
+        for at in range(0, len(OK), 7):
+            await stream.send(OK[at : at + 7])
+            await anyio.sleep(0.0005)
+
+
+class CancelAt:
+    """Cancels a scope at the n-th event of a call."""
+
+    def __init__(self, at):
+        self.at = at
+        self.scope = anyio.CancelScope()
+
+    def tick(self):
+        self.at -= 1
+        if self.at == 0:
+            self.scope.cancel()
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["call", "session"])
+async def test_a_call_cancelled_at_each_network_event_leaves_nothing_behind(held):
+    """Cancel before each event that httpcore reports: connect, headers out, body out, headers in, body in, close."""
+    stages = 0
+    async with serving(dawdle) as server, HttpCore(server.url, max_in_flight=1) as client:
+        for at in range(1, 40):
+            cancel = CancelAt(at)
+            client._shared.wire._transport = Watched(client._shared.wire._transport, cancel.tick)
+            done = False
+            async with client.session() as session:
+                wire = session._wire
+                wire._transport = Watched(wire._transport, cancel.tick)
+                with cancel.scope:
+                    await (session.send(POST) if held else client.send(POST))
+                    done = True
+                pool = wire._transport.inner._pool if held else pool_of_watched(client)
+                assert not [c for c in pool.connections if not (c.is_idle() or c.is_closed())]
+            client._shared.wire._transport = client._shared.wire._transport.inner
+            if done and not cancel.scope.cancel_called:
+                break
+            stages += 1
+            with anyio.fail_after(2):
+                assert (await client.send(POST)).status == 200
+            await pool_of(client).aclose()  # so that each round begins with a connect
+        assert stages >= 12
+        assert done
+    await until(lambda: server.open == 0)
+
+
+def pool_of_watched(client):
+    return client._shared.wire._transport.inner._pool
+
+
+class Watched(httpx.AsyncBaseTransport):
+    """Calls `tick` at each trace event and at each piece of the body."""
+
+    def __init__(self, inner, tick):
+        self.inner = inner
+        self.tick = tick
+
+    async def handle_async_request(self, request):
+        trace = request.extensions["trace"]
+
+        async def watch(name, info):
+            await trace(name, info)
+            self.tick()  # no await here: the cancellation strikes at the next one that httpcore makes
+
+        request.extensions["trace"] = watch
+        return await self.inner.handle_async_request(request)
+
+    async def aclose(self):
+        await self.inner.aclose()
+
+
+@pytest.mark.parametrize("delay", [n / 2000 for n in range(16)])
+async def test_many_calls_cancelled_at_once_leave_a_client_that_works(delay):
+    async with serving(dawdle) as server, HttpCore(server.url, max_in_flight=2) as client:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(client.send, POST)
+            await anyio.sleep(delay)
+            tasks.cancel_scope.cancel()
+        assert not [c for c in pool_of(client).connections if not (c.is_idle() or c.is_closed())]
+        with anyio.fail_after(2):
+            assert (await client.send(POST)).status == 200
+    await until(lambda: server.open == 0)
+
+
+async def test_leaving_the_client_while_cancelled_closes_its_connections():
+    async with serving(dawdle) as server:
+        with anyio.CancelScope() as scope:
+            async with HttpCore(server.url) as client, client.session() as session:
+                await client.send(POST)
+                await session.send(POST)
+                assert server.open == 2
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert scope.cancelled_caught
+        await until(lambda: server.open == 0)
+
+
+async def test_a_time_out_of_the_callers_is_the_callers():
+    async def silent(server, stream, number):
+        await server.read_request(stream)
+        await anyio.sleep_forever()
+
+    async with serving(silent) as server, HttpCore(server.url) as client:
+        with pytest.raises(TimeoutError) as caught, anyio.fail_after(0.05):
+            await client.send(Request("GET", "/", timeouts=Timeouts(total=5)))
+        assert type(caught.value) is TimeoutError
