@@ -221,8 +221,8 @@ class Buffer(Generic[A]):
             over -= 1
             first, last = first or item, item
         if first is not None and last is not None:
-            cause = "buffer full"
-            gaps.append(Gap(first.received_at, last.received_at, cause, None, first.platform, first.site))
+            since, until = sorted((first.received_at, last.received_at))  # the clock may have been set back
+            gaps.append(Gap(since, until, "buffer full", None, first.platform, first.site))
         self._lost = join_gaps(gaps)
 
     def _conflate(self, items: Iterable[Change[A] | Gap]) -> list[Change[A]]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from anyio import Event, create_task_group, current_time, move_on_after
 
 from tocsin._stream._answers import Failed, Give, ReadWindow, WindowAnswer
 from tocsin._stream._reader import Reader
+from tocsin._stream._wall import SteadyWall
 from tocsin.errors import AuthenticationError, PermissionDeniedError, TocsinError
 from tocsin.models import Change, Gap
 
@@ -77,7 +79,7 @@ class Follower(Reader[A], Generic[R, A]):
         super().__init__(buffer, board, close_timeout=close_timeout)
         self._tracker = tracker
         self._platform = platform
-        self._wall = wall
+        self._wall = SteadyWall(wall)
         self._whole = whole
         self._attachment: Attachment | None = None
         self._wake = Event()
@@ -107,8 +109,12 @@ class Follower(Reader[A], Generic[R, A]):
 
     def stats(self) -> StreamStats:
         """The counters so far."""
+        stats, shown = self._tracker.stats, self._wall.shown
         return replace(
-            self._tracker.stats,
+            stats,
+            connected_at=stats.connected_at and shown(stats.connected_at),
+            last_live_at=stats.last_live_at and shown(stats.last_live_at),
+            last_sweep_at=stats.last_sweep_at and shown(stats.last_sweep_at),
             delivered=self.buffer.delivered,
             dropped=self.buffer.dropped,
             conflated=self.buffer.conflated,
@@ -222,10 +228,11 @@ class Follower(Reader[A], Generic[R, A]):
         tracker = self._tracker
         while items := tracker.take():
             wall = self._wall()
-            dropped = self.buffer.push([self._item(item, wall) for item in items])
+            at = self._wall.shown(wall)
+            dropped = self.buffer.push([self._item(item, at) for item in items])
             if dropped:
                 self._overflowed = True
-                since = min(change.received_at for change in dropped)
+                since = wall - max(timedelta(), at - min(change.received_at for change in dropped))
                 tracker.overflowed(current_time(), wall, ids={change.id for change in dropped}, since=since)
         for notice in tracker.notices():
             _log.warning("%s %s: %s", self._platform.platform, self._platform.site, notice)
@@ -246,12 +253,13 @@ class Follower(Reader[A], Generic[R, A]):
         if done or late:
             self.open()
 
-    def _item(self, item: Give[R] | Note, wall: datetime) -> Change[A] | Gap:
-        platform = self._platform
+    def _item(self, item: Give[R] | Note, at: datetime) -> Change[A] | Gap:
+        platform, shown = self._platform, self._wall.shown
         if isinstance(item, Give):
             alarm = None if item.observed is None else platform.present(item.observed.alarm)
-            return Change(item.action, item.id, alarm, item.origin, platform.platform, platform.site, wall)
-        return Gap(item.since, item.until, item.cause, item.recovered, platform.platform, platform.site)
+            return Change(item.action, item.id, alarm, item.origin, platform.platform, platform.site, at)
+        since, until = shown(item.since), shown(item.until)
+        return Gap(since, until, item.cause, item.recovered, platform.platform, platform.site)
 
     def _settle(self, error: BaseException | None) -> None:
         """After each input: hand on its effect, and wake the task if it must act sooner than planned."""

@@ -132,8 +132,10 @@ async def test_without_a_limit_it_waits_and_the_first_failure_is_seen_at_once():
         stream, _ = client.stream(feed, open_timeout=None)
         seen = []
 
+        states = stream.states()
+
         async def watch():
-            async for change in stream.states():
+            async for change in states:
                 seen.append((str(change.state), change.cause))
                 if change.cause == "connection refused":
                     gate.set()
