@@ -14,12 +14,13 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
 
-from tocsin import Change, Cumulocity, Gap, Origin, ReconnectPolicy, RecoveryPolicy, RetryPolicy
+from tocsin import Change, Cumulocity, Gap, Origin, ReconnectPolicy, RecoveryPolicy, RetryPolicy, StreamState
 from tocsin._http._request import Timeouts
 from tocsin.cumulocity import BasicAuth
 from tocsin.emulator import BayeuxSettings, Behaviour, Emulator, Fault, serve
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 
 CONVERGE = 20.0
 """Seconds after the last fault within which everything must be right; the policies below need about two."""
+
+TOLD = 5.0
+"""Seconds after that within which every gap must have been told."""
+
+LATENCY = timedelta(seconds=1)
+"""How old news may be when the proxy delivers it: a gap begins when the last sign of life *arrived*."""
 
 RECOVERY = RecoveryPolicy(
     overlap=1.0,
@@ -220,6 +227,7 @@ async def run_seed(seed: int, loop: str, *, faults: int = 10) -> Run:
             emulator.faults.clear()
             run.faults.update(proxy.faults)
             run.seconds = await converge(emulator, fold)
+            await all_told(stream, run, emulator)
             tasks.cancel_scope.cancel()
     run.writes = writers.writes
     judge(run, emulator, fold)
@@ -238,6 +246,14 @@ async def converge(emulator: Emulator, fold: Fold) -> float | None:
             await anyio.sleep(0.05)
         return anyio.current_time() - began
     return None
+
+
+async def all_told(stream: Any, run: Run, emulator: Emulator) -> None:
+    """Wait until the stream has told all gaps: that of a miss comes after the time of grace."""
+    with anyio.move_on_after(TOLD):
+        await stream.wait_state(StreamState.CONNECTED)
+        while list(merged(run, emulator)):
+            await anyio.sleep(0.05)
 
 
 def wrong(emulator: Emulator, fold: Fold) -> list[Any]:
@@ -262,7 +278,7 @@ def merged(run: Run, emulator: Emulator) -> Iterable[Any]:
             continue
         if essence(entry.alarm) in given.get(entry.id, ()):
             continue
-        if not any(gap.since <= entry.at <= gap.until for gap in run.gaps):
+        if not any(gap.since - LATENCY <= entry.at <= gap.until for gap in run.gaps):
             yield entry
 
 

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientOptions", "Cumulocity"]
 
+_ALLOWANCE: Final = 10.0
+"""Seconds that the network may take for one exchange of the live channel."""
+
 _APPLICATION: Final = "X-Cumulocity-Application-Key"
 
 
@@ -137,7 +140,11 @@ class Cumulocity(AsyncContextManagerMixin):
         clock = clock or _utc_now
         rng = rng or random.Random()  # noqa: S311 - jitter
         settings = SessionSettings(
-            advice_timeout=advice_timeout, liveness=liveness, close_timeout=close_timeout, reconnect=reconnect
+            advice_timeout=advice_timeout,
+            liveness=liveness,
+            allowance=min(_ALLOWANCE, liveness),  # who wants dead peers noticed soon means every exchange
+            close_timeout=close_timeout,
+            reconnect=reconnect,
         )
         self._core = HttpCore(
             base_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import struct
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 import anyio
@@ -54,7 +54,8 @@ class _Link:
     def reset(self) -> None:
         for stream in self.halves["up"]:
             raw = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django's
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            with suppress(OSError):  # that half is closed already
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.scope.cancel()
 
 

@@ -1,0 +1,364 @@
+"""Each command against an emulator on loopback: what it prints, how it fails, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import anyio
+import pytest
+import trustme
+
+from sockets.cli_process import COMMAND, environment, run, running
+from tocsin.emulator import Emulator, serve
+
+pytestmark = pytest.mark.limit(25)
+
+
+@pytest.fixture
+def emulator():
+    emulator = Emulator()
+    emulator.store.add_device("Door 7", id="4711")
+    return emulator
+
+
+@pytest.fixture
+async def url(emulator):
+    async with serve(emulator) as server:
+        yield server.url
+
+
+@pytest.fixture
+def dead_port():
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
+
+
+def raised(emulator, number=1, **more):
+    return emulator.store.create(
+        {"type": f"acme_{number}", "text": f"text {number}", "source": "4711", **more}
+    )
+
+
+def one_sentence(err):
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("tocsin: ")
+    assert "Traceback" not in err
+    return err
+
+
+async def test_raise_list_ack_clear_count(emulator, url):
+    code, out, err = await run(
+        "raise", "--source", "4711", "--type", "acme_Door", "--text", "Door 7 forced", "--jsonl", url=url
+    )
+    assert (code, err) == (0, "")
+    made = json.loads(out)
+    assert (made["event"], made["outcome"], made["level"], made["phase"]) == (
+        "alarm", "created", "MAJOR", "ACTIVE",
+    )  # fmt: skip
+    assert emulator.store.get(made["id"]) == made["alarm"]
+
+    code, out, err = await run("ack", made["id"], url=url)
+    assert (code, err) == (0, "")
+    assert "ACKNOWLEDGED" in out
+    code, out, _ = await run("list", "--status", "acknowledged", "--source", "4711", url=url)
+    assert code == 0
+    assert "Door 7 forced" in out.splitlines()[1]
+    code, out, _ = await run("clear", made["id"], "--jsonl", url=url)
+    assert (code, json.loads(out)["phase"]) == (0, "CLEARED")
+    assert await run("count", "--status", "ACTIVE", url=url) == (0, "0\n", "")
+    code, out, _ = await run("count", "--jsonl", url=url)
+    assert json.loads(out) == {"event": "count", "platform": "cumulocity", "site": "t1", "count": 1}
+
+
+async def test_a_repeat_says_what_was_not_taken(emulator, url):
+    raised(emulator, severity="MINOR")
+    code, out, err = await run(
+        "raise", "--source", "4711", "--type", "acme_1", "--text", "text 1", "--severity", "critical", url=url
+    )
+    assert code == 0
+    assert "MINOR" in out
+    assert "severity" in one_sentence(err)
+
+
+async def test_a_suppressed_alarm_is_no_alarm(emulator, url):
+    emulator.store.set_maintenance("4711", True)
+    code, out, err = await run("raise", "--source", "4711", "--type", "a", "--text", "t", "--jsonl", url=url)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["outcome"] == "suppressed"
+    assert json.loads(out)["alarm"] is None
+
+
+async def test_one_alarm_that_is_not_there_does_not_stop_the_rest(emulator, url):
+    there = raised(emulator)["id"]
+    code, out, err = await run("ack", "999", there, url=url)
+    assert code == 1
+    assert "999" in one_sentence(err)
+    assert "ACKNOWLEDGED" in out
+    assert emulator.store.get(there)["status"] == "ACKNOWLEDGED"
+
+
+async def test_list_gives_each_alarm_once_and_no_more_than_asked(emulator, url):
+    for number in range(5):
+        raised(emulator, number)
+    code, out, _ = await run("list", "--jsonl", url=url)
+    assert code == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    assert {event["id"] for event in events} == {alarm["id"] for alarm in emulator.store.alarms()}
+    assert len(events) == 5
+    _, out, _ = await run("list", "--jsonl", "--limit", "2", url=url)
+    assert len(out.splitlines()) == 2
+
+
+async def test_watch_tells_every_change_as_json(emulator, url):
+    first = raised(emulator, severity="MINOR")["id"]
+    async with running("watch", "--jsonl", url=url) as watch:
+        seen = await watch.event("change")
+        assert (seen["id"], seen["origin"], seen["action"]) == (first, "snapshot", "CREATE")
+        await watch.event("state", state="connected")
+        emulator.store.update(first, {"severity": "CRITICAL"})
+        seen = await watch.event("change")
+        assert (seen["action"], seen["origin"], seen["level"]) == ("UPDATE", "live", "CRITICAL")
+        assert seen["alarm"]["severity"] == "CRITICAL"
+        assert await watch.end(signal.SIGINT) == 0
+        last = [json.loads(line) for line in (await watch.rest()).splitlines()]
+        assert [event["state"] for event in last] == ["closed"]
+        assert await watch.errors() == ""
+    assert emulator.sessions == 0
+
+
+async def test_watch_without_a_terminal_is_plain_lines(emulator, url):
+    async with running("watch", "--no-snapshot", url=url) as watch:
+        while "connected" not in await watch.line():
+            pass
+        made = raised(emulator, text="\x1b[31m[red]Door\x1b[0m \u202e7")["id"]
+        line = await watch.line()
+        assert line.split()[1:] == ["CREATE", made, "MAJOR", "ACTIVE", "4711", "[red]Door", "7"]
+        assert await watch.end(signal.SIGTERM) == 0
+
+
+async def test_watch_filters(emulator, url):
+    async with running(
+        "watch", "--jsonl", "--no-snapshot", "--source", "4711", "--severity", "critical", "--type", "b",
+        "--transport", "long-polling", url=url,
+    ) as watch:  # fmt: skip
+        await watch.event("state", state="connected")
+        raised(emulator, severity="CRITICAL")
+        emulator.store.create({"type": "b", "text": "minor", "severity": "MINOR", "source": "4711"})
+        wanted = emulator.store.create({"type": "b", "text": "x", "severity": "CRITICAL", "source": "4712"})
+        emulator.store.update(wanted["id"], {"status": "CLEARED"})
+        emulator.store.add_device(id="4713")
+        emulator.store.update(emulator.store.alarms()[0]["id"], {"text": "never"})
+        wanted = emulator.store.alarms()[1]["id"]
+        emulator.store.update(wanted, {"severity": "CRITICAL"})
+        assert (await watch.event("change"))["id"] == wanted
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["watch", "demo", "emulator"])
+async def test_a_signal_is_an_ordinary_end(url, command, number):
+    arguments = {
+        "watch": ("watch", "--jsonl"), "demo": ("demo", "--jsonl"), "emulator": ("emulator", "--port", "0"),
+    }[command]  # fmt: skip
+    async with running(*arguments, url=url) as started:
+        await started.line()
+        assert await started.end(number) == 0
+        assert "Traceback" not in await started.errors()
+
+
+async def test_a_signal_while_there_is_no_connection(dead_port):
+    async with running("watch", url=f"http://127.0.0.1:{dead_port}") as watch:
+        await watch.line()
+        assert await watch.end() == 0
+
+
+async def test_a_broken_pipe_is_an_ordinary_end(emulator, url):
+    async with running("watch", "--jsonl", url=url) as watch:
+        await watch.event("state", state="connected")
+        await watch.process.stdout.aclose()
+        assert await watch.process.wait() == 0  # nothing needs to be written for that
+        assert await watch.errors() == ""
+
+
+async def test_a_pipe_that_breaks_under_a_long_list_is_an_ordinary_end(emulator, url):
+    for number in range(300):
+        raised(emulator, number)
+    shell = f"{' '.join(COMMAND)} list --jsonl | head -n 1; echo code ${{PIPESTATUS[0]}}"
+    ran = await anyio.run_process(["bash", "-c", shell], env=environment(url), check=False)
+    assert ran.stdout.decode().splitlines()[-1] == "code 0"
+    assert ran.stderr == b""
+
+
+async def test_help_into_a_closed_pipe():
+    read, write = os.pipe()
+    os.close(read)
+    ran = await anyio.run_process([*COMMAND, "--help"], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", ["list", "count", "watch"])
+async def test_a_wrong_password(url, command):
+    code, out, err = await run(command, url=url, C8Y_PASSWORD="sesame-42")
+    assert code == 1
+    assert "401" in one_sentence(err)
+    assert "sesame-42" not in out + err
+
+
+async def test_a_missing_role(emulator, url):
+    emulator.access.add_user("bob", "pw", roles=())
+    code, _, err = await run("list", url=url, C8Y_USER="bob", C8Y_PASSWORD="pw")
+    assert code == 1
+    assert "403" in one_sentence(err)
+
+
+@pytest.mark.parametrize("arguments", [("count",), ("watch", "--no-wait")])
+async def test_a_dead_port(dead_port, arguments):
+    code, _, err = await run(*arguments, url=f"http://127.0.0.1:{dead_port}")
+    assert code == 1
+    assert "refused" in one_sentence(err)
+
+
+async def test_a_first_connection_that_fails_is_told_and_tried_again(emulator):
+    async with serve(emulator) as server:
+        server.refusing = True
+        async with running("watch", "--jsonl", url=server.url) as watch:
+            seen = await watch.event("state", state="reconnecting")
+            while seen["cause"] is None:
+                seen = await watch.event("state", state="reconnecting")
+            assert "refused" in seen["cause"]
+            server.refusing = False
+            await watch.event("state", state="connected")
+            assert await watch.end() == 0
+            assert "trying again" in one_sentence(await watch.errors())
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("acme.example.com", 2), ("ftp://acme.example.com", 2), ("https://", 2), ("http://nowhere.invalid", 1)],
+)
+async def test_a_bad_url(address, code):
+    ended, _, err = await run("count", url=address)
+    assert ended == code
+    assert "Traceback" not in err
+    assert all(line.startswith("tocsin: ") for line in err.splitlines())
+
+
+async def answering(stream):
+    body = b"<html><head><title>Proxy Error</title></head><body>no <b>upstream</b></body></html>"
+    async with stream:
+        await stream.receive()
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + body)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("watch", "--no-wait")])
+async def test_html_from_a_proxy(arguments):
+    async with anyio.create_task_group() as tasks:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        tasks.start_soon(listener.serve, answering)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        code, _, err = await run(*arguments, url=f"http://127.0.0.1:{port}")
+        assert code == 1
+        assert "Proxy Error" in one_sentence(err)
+        tasks.cancel_scope.cancel()
+        await listener.aclose()
+
+
+@pytest.mark.parametrize("arguments", [("count",), ("watch", "--no-wait")])
+async def test_a_certificate_that_nobody_trusts(tmp_path, arguments):
+    authority, other = trustme.CA(), trustme.CA()
+    import ssl
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    async with anyio.create_task_group() as tasks:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        tls = anyio.streams.tls.TLSListener(listener, context, standard_compatible=False)
+        tasks.start_soon(tls.serve, answering)
+        code, _, err = await run(
+            *arguments, "--ca", str(tmp_path / "other.pem"), url=f"https://127.0.0.1:{port}"
+        )
+        assert code == 1
+        assert "certificate" in one_sentence(err)
+        tasks.cancel_scope.cancel()
+        await listener.aclose()
+
+
+async def test_the_password_comes_from_stdin(url):
+    code, out, err = await run(
+        "count", "--password-file", "-", url=url, C8Y_PASSWORD="wrong", stdin=b"demo\n"
+    )
+    assert (code, out, err) == (0, "0\n", "")
+
+
+async def test_the_emulator_says_where_it_listens_and_nothing_else():
+    async with running("emulator", "--port", "0", "--password", "s3cret") as server:
+        line = await server.line()
+        assert line.startswith("listening on http://127.0.0.1:")
+        url = line.split()[-1]
+        code, _, _ = await run(
+            "raise", "--source", "4711", "--type", "a", "--text", "t", url=url, C8Y_PASSWORD="s3cret"
+        )
+        assert code == 0
+        assert await server.end() == 0
+        assert await server.rest() == ""
+        assert "s3cret" not in await server.errors()
+
+
+async def test_the_emulator_goes_on_when_nobody_reads_its_output_any_more():
+    async with running("emulator", "--port", "0") as server:
+        url = (await server.line()).split()[-1]
+        await server.process.stdout.aclose()
+        assert (await run("count", url=url))[0] == 0
+        assert (await run("count", url=url))[0] == 0
+        assert await server.end() == 0
+
+
+async def test_a_port_that_is_taken(url):
+    code, out, err = await run("emulator", "--port", url.rsplit(":", 1)[1])
+    assert (code, out) == (1, "")
+    assert "in use" in one_sentence(err)
+
+
+@pytest.mark.parametrize("name", ["typer", "starlette"])
+async def test_a_missing_extra_is_one_sentence(tmp_path, name):
+    (tmp_path / f"{name}.py").write_text(
+        f"raise ModuleNotFoundError(\"No module named '{name}'\", name={name!r})"
+    )
+    code, out, err = await run("demo", PYTHONPATH=str(tmp_path))
+    assert (code, out) == (2, "")
+    assert "pip install 'tocsin[" in one_sentence(err)
+
+
+async def test_demo_loses_nothing():
+    code, out, err = await run("demo", "--seconds", "5", "--jsonl")
+    assert (code, err) == (0, "")
+    events = [json.loads(line) for line in out.splitlines()]
+    changes = [event for event in events if event["event"] == "change"]
+    assert {change["action"] for change in changes} == {"CREATE", "UPDATE", "DELETE"}
+    assert any(change["origin"] == "recovered" for change in changes)
+    assert any(event["event"] == "gap" for event in events)
+    summary = events[-1]
+    assert list(summary) == ["event", "seen", "recovered", "lost", "duplicated", "gaps"]
+    assert (summary["event"], summary["lost"], summary["duplicated"]) == ("summary", 0, 0)
+    assert summary["seen"] == len(changes)
+
+
+async def test_demo_without_recovery_loses():
+    code, out, _ = await run("demo", "--seconds", "5", "--jsonl", "--no-sweep")
+    summary = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert summary["lost"] > 0
+    assert (summary["recovered"], summary["duplicated"]) == (0, 0)
+
+
+async def test_demo_for_people_ends_with_its_reckoning():
+    code, out, _ = await run("demo", "--seconds", "5")
+    assert code == 0
+    assert out.splitlines()[-1] == "lost 0, duplicated 0"
