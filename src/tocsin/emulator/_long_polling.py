@@ -100,12 +100,8 @@ class LongPolling:
         except* GoneError:
             pass
         finally:
-            del self.polls[poll]
             with self._store.lock:
-                self._hub.held -= 1
-                if hold.session.poll is poll:
-                    hold.session.poll = None
-                hold.session.last = anyio.current_time()
+                self._let_go(poll, hold)
 
     async def _held(
         self, exchange: Exchange, poll: HeldPoll, hold: Hold, headers: list[tuple[bytes, bytes]]
@@ -146,12 +142,19 @@ class LongPolling:
                 case "disconnected":
                     answer.parts = [self._hub.released(message)]
                 case _:
+                    self._let_go(poll, hold)
                     return b""
-            # A session that answers is alive from here on, not from when the client has read it.
-            session.last = anyio.current_time()
-            if session.poll is poll:
-                session.poll = None
+            self._let_go(poll, hold)
         return answer.body() if exchange.wants_body else b""
+
+    def _let_go(self, poll: HeldPoll, hold: Hold) -> None:
+        """The poll is held no more; its session has until `max_interval` from now to send the next."""
+        if poll in self.polls:
+            del self.polls[poll]
+            self._hub.held -= 1
+        hold.session.last = anyio.current_time()
+        if hold.session.poll is poll:
+            hold.session.poll = None
 
     async def _finish(
         self, tap: Tap, poll: HeldPoll, headers: list[tuple[bytes, bytes]], body: bytes, *, begun: bool
