@@ -26,6 +26,13 @@ async def test_converges(anyio_backend: str, seeds: range) -> None:
         assert run.seconds is not None, f"seed {run.seed} never converged\n{told}\n{run.lost[:5]}"
         assert not run.lost, f"seed {run.seed}\n{told}\n{run.lost[:5]}"
         assert not run.duplicated, f"seed {run.seed}\n{told}\n{run.duplicated[:5]}"
-        assert not run.merged, f"seed {run.seed}\n{told}\n{run.merged[:5]}"
+        assert len(run.merged) <= run.overtaken, f"seed {run.seed}\n{told}\n{run.merged[:5]}"
         assert run.gaps, f"seed {run.seed} met no fault that mattered\n{told}"
         assert run.recovered or len(run.changes) > 50
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_without_sweeps_it_loses_alarms(anyio_backend: str) -> None:
+    runs = await run_seeds(range(4), anyio_backend, sweeps=False)
+    assert sum(len(run.lost) for run in runs) > 0, table(runs)
+    assert not any(run.duplicated for run in runs), table(runs)
