@@ -161,8 +161,8 @@ class BayeuxClient(AsyncContextManagerMixin):
         Args:
             channels: At least one.
             buffer: How many messages may wait for the consumer.
-            unique: Give equal messages of one response once: some servers send a copy for each pattern that
-                matches.
+            unique: Give equal messages that come within a second once: some servers send a copy for each
+                pattern that matches.
 
         Returns:
             What is entered with `async with` and then iterated.

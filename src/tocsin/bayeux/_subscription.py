@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Interruption", "Subscription"]
 
+# cometd-nodejs-server sends a copy for each matching subscription; the first one releases the held poll, the
+# others come with the next one.
+COPIES_WITHIN = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
@@ -84,6 +88,7 @@ class Subscription:
         self._cause: str | None = None
         self._error: TocsinError | None = None
         self._closed = False
+        self._recent: dict[Event, float] = {}
 
     # ── for the user ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,12 +152,15 @@ class Subscription:
 
     def on_events(self, events: Sequence[Event], *, session: int, ordered: bool) -> None:  # noqa: ARG002
         """Take them in; drop the oldest when full."""
-        seen: set[Event] = set()
+        now = current_time()
+        if self._unique:
+            self._recent = {event: at for event, at in self._recent.items() if now - at < COPIES_WITHIN}
         for event in events:
-            # A copy for each matching subscription: some servers send those, always in one response.
-            if not self._unique or event not in seen:
-                seen.add(event)
-                self._put(event)
+            if self._unique:
+                if event in self._recent:
+                    continue
+                self._recent[event] = now
+            self._put(event)
 
     def on_attached(self, *, session: int, date: datetime | None) -> None:  # noqa: ARG002
         """Whole again: tell since when it was not."""
