@@ -99,7 +99,6 @@ class Flight:
         """No answer will come to the request under way; say whether this call may have been applied."""
         if not self._safe and not never_left:
             self.doubtful = True
-        self._handed = False
         return self.doubtful
 
 

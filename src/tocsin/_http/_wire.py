@@ -135,14 +135,14 @@ class Wire:
         return response
 
     async def _authenticated(self, auth: Auth, request: Request, flight: Flight) -> Response:
-        secrets = auth.secrets
-        if secrets != self._secrets:  # a token was obtained or renewed
-            self._route.redactor.learn(secrets)
-            self._secrets = secrets
         flow = auth.flow(request)
         try:
             request = next(flow)
             while True:
+                secrets = auth.secrets
+                if secrets != self._secrets:  # a token was obtained or renewed
+                    self._route.redactor.learn(secrets)
+                    self._secrets = secrets
                 response = await self._placed(request, flight)
                 try:
                     request = flow.send(response)
@@ -191,8 +191,6 @@ class Wire:
             limit = MAX_BYTES if request.max_bytes is None else request.max_bytes
             body = await read_body(answer, limit, flight)
         except FOREIGN as exc:
-            if isinstance(exc, TocsinError):  # RequestTimeoutError is an OSError too
-                raise
             route = self._route
             failure = network_error(
                 exc, flight, address=route.base.address, proxy=route.proxy, redactor=route.redactor

@@ -129,6 +129,7 @@ async def test_a_renewed_secret_is_hidden_too_and_a_second_401_is_raised():
         with pytest.raises(AuthenticationError, match="security/Unauthorized") as caught:
             await client.send(GET)
     assert auth.logins == 2
+    assert caught.value.message == "token *** expired"
     assert caught.value.attempts == 1  # the retry loop knows nothing of log-ins
 
 

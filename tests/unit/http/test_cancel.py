@@ -38,7 +38,7 @@ class CancelAt:
 
 @pytest.mark.parametrize("held", [False, True], ids=["call", "session"])
 async def test_a_call_cancelled_at_each_network_event_leaves_nothing_behind(held):
-    """Cancel before each event that httpcore reports: connect, headers out, body out, headers in, body in, close."""
+    """Cancel at each event that httpcore reports: connect, head and body out, head and body in, close."""
     stages = 0
     async with serving(dawdle) as server, HttpCore(server.url, max_in_flight=1) as client:
         for at in range(1, 40):

@@ -196,6 +196,28 @@ async def test_waiting_for_a_place_has_a_limit_and_the_request_never_left():
     assert wire.count["requests"] == 1
 
 
+@pytest.mark.virtual_time
+async def test_a_write_that_was_refused_and_then_waits_in_vain_was_not_applied():
+    """The first attempt got its answer, the second never began: nothing is in doubt."""
+
+    @of_request
+    async def refuse_writes(request):
+        if request.method == "PUT":
+            tasks.start_soon(client.send, blocking)  # takes the only place for good
+            return answer(503)()
+        await anyio.sleep_forever()
+        return answer()()
+
+    blocking = Request("GET", "/", timeouts=Timeouts(total=None))
+    client, wire = core(refuse_writes, max_in_flight=1, timeouts=Timeouts(pool=50, total=20))
+    async with client, anyio.create_task_group() as tasks:
+        with pytest.raises(RequestTimeoutError, match="within 20 s") as caught:
+            await client.send(Request("PUT", "/x", body=b"{}"))
+        tasks.cancel_scope.cancel()
+    assert caught.value.maybe_applied is False
+    assert [request.method for request in wire.requests] == ["PUT", "GET"]
+
+
 async def test_a_cancelled_wait_for_a_place_takes_none():
     gate = anyio.Event()
 
@@ -222,7 +244,7 @@ async def test_a_cancelled_wait_for_a_place_takes_none():
 
 
 async def test_places_come_back_after_errors_of_every_kind():
-    client, wire = core(
+    client, _ = core(
         httpx.ReadError("x"),
         answer(404),
         RuntimeError("bug"),

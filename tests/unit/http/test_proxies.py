@@ -38,10 +38,10 @@ def tunnelling(target, reply=b"HTTP/1.1 200 Connection established\r\n\r\n"):
         await stream.send(reply)
         if b" 200 " not in reply:
             return
-        async with await anyio.connect_tcp("127.0.0.1", target.port) as onward:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(copy, stream, onward, tasks)
-                await copy(onward, stream, tasks)
+        onward = await anyio.connect_tcp("127.0.0.1", target.port)
+        async with onward, anyio.create_task_group() as tasks:
+            tasks.start_soon(copy, stream, onward, tasks)
+            await copy(onward, stream, tasks)
 
     return handler
 
@@ -136,14 +136,16 @@ async def test_a_proxy_that_breaks_off_during_connect_means_that_nothing_left():
     async def close(server, stream, number):
         await server.read_request(stream)
 
-    async with serving(close) as proxy:
-        async with HttpCore(
+    async with (
+        serving(close) as proxy,
+        HttpCore(
             "https://c8y.test",
             proxy=f"http://127.0.0.1:{proxy.port}",
             retry=RetryPolicy(3, wait_initial=0.001),
-        ) as client:
-            with pytest.raises(ConnectError, match=r"c8y.test:443 through the proxy 127.0.0.1:\d+") as caught:
-                await client.send(POST)
+        ) as client,
+    ):
+        with pytest.raises(ConnectError, match=r"c8y.test:443 through the proxy 127.0.0.1:\d+") as caught:
+            await client.send(POST)
     assert caught.value.maybe_applied is False
     assert caught.value.attempts == 3
 
@@ -151,10 +153,12 @@ async def test_a_proxy_that_breaks_off_during_connect_means_that_nothing_left():
 async def test_an_answer_of_a_forward_proxy_is_a_status_error():
     page = b"<html><title>Gateway Timeout</title></html>"
     reply = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: %d\r\n\r\n" % len(page) + page
-    async with serving(replying(reply)) as proxy:
-        async with HttpCore("http://c8y.test", proxy=f"http://127.0.0.1:{proxy.port}", retry=ONCE) as client:
-            with pytest.raises(ServerError, match="an HTML page titled 'Gateway Timeout'"):
-                await client.send(GET)
+    async with (
+        serving(replying(reply)) as proxy,
+        HttpCore("http://c8y.test", proxy=f"http://127.0.0.1:{proxy.port}", retry=ONCE) as client,
+    ):
+        with pytest.raises(ServerError, match="an HTML page titled 'Gateway Timeout'"):
+            await client.send(GET)
 
 
 async def test_a_tunnel_that_is_cancelled_in_its_handshake_leaves_no_socket(trust):
@@ -162,17 +166,20 @@ async def test_a_tunnel_that_is_cancelled_in_its_handshake_leaves_no_socket(trus
         while True:
             await stream.receive()
 
-    async with serving(silent) as target, serving(tunnelling(target)) as proxy:
-        async with HttpCore(
+    async with (
+        serving(silent) as target,
+        serving(tunnelling(target)) as proxy,
+        HttpCore(
             "https://c8y.test", proxy=f"http://127.0.0.1:{proxy.port}", verify=trust, max_in_flight=1
-        ) as client:
-            for _ in range(3):
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(client.send, GET)
-                    await until(lambda: target.open == 1)
-                    await anyio.wait_all_tasks_blocked()
-                    tasks.cancel_scope.cancel()
-                await until(lambda: proxy.open == target.open == 0)
+        ) as client,
+    ):
+        for _ in range(3):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.send, GET)
+                await until(lambda: target.open == 1)
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+            await until(lambda: proxy.open == target.open == 0)
 
 
 def found(url, **env):

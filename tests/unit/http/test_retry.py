@@ -88,6 +88,12 @@ def test_retry_after_is_obeyed_up_to_the_cap(retry_after, draw, wait):
     assert decide(status(429, retry_after), draw=draw) == wait
 
 
+def test_more_than_the_cap_is_not_waited_for():
+    patient = RetryPolicy(total=1000, retry_after_max=60)
+    assert decide(status(503, 60), limit=1000, draw=0.0, policy=patient) == 60
+    assert decide(status(503, 60.1), limit=1000, draw=0.0, policy=patient) is None
+
+
 @pytest.mark.parametrize(
     ("attempt", "elapsed", "limit", "again"),
     [

@@ -94,10 +94,12 @@ async def test_a_client_certificate_is_presented(ca, ca_file, client_files):
 
 
 async def test_a_missing_client_certificate_is_named(ca, ca_file):
-    async with serving(replying(OK), server_context(ca, want_client=True)) as server:
-        async with HttpCore(https(server), verify=ca_file, retry=ONCE) as client:
-            with pytest.raises(TransportError) as caught:
-                await client.send(GET)
+    async with (
+        serving(replying(OK), server_context(ca, want_client=True)) as server,
+        HttpCore(https(server), verify=ca_file, retry=ONCE) as client,
+    ):
+        with pytest.raises(TransportError) as caught:
+            await client.send(GET)
     assert "client certificate (cert=)" in str(caught.value) or "broke" in str(caught.value)
 
 
@@ -106,13 +108,10 @@ async def test_https_to_a_plain_port_says_so(ca_file):
         await stream.receive()
         await stream.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
-    async with serving(plain) as server:
-        async with HttpCore(https(server), verify=ca_file) as client:
-            with pytest.raises(
-                ConnectError, match="does not speak TLS on this port: is it http://"
-            ) as caught:
-                await client.send(GET)
-            assert caught.value.attempts == 1
+    async with serving(plain) as server, HttpCore(https(server), verify=ca_file) as client:
+        with pytest.raises(ConnectError, match="does not speak TLS on this port: is it http://") as caught:
+            await client.send(GET)
+        assert caught.value.attempts == 1
 
 
 @pytest.mark.parametrize("cancelled", [True, False], ids=["cancelled", "timed out"])
@@ -177,9 +176,11 @@ async def test_a_key_with_a_password_needs_it_and_never_shows_it(ca, ca_file, cl
         )
     )
     cert = client_files / "cert.pem"
-    async with serving(replying(OK), server_context(ca, want_client=True)) as server:
-        async with HttpCore(https(server), verify=ca_file, cert=(cert, locked, "hunter2")) as client:
-            assert (await client.send(GET)).status == 200
+    async with (
+        serving(replying(OK), server_context(ca, want_client=True)) as server,
+        HttpCore(https(server), verify=ca_file, cert=(cert, locked, "hunter2")) as client,
+    ):
+        assert (await client.send(GET)).status == 200
     for wrong in ((cert, locked), (cert, locked, "hunter3")):
         with pytest.raises(ConfigurationError, match="password is wrong") as caught:
             await HttpCore("https://acme.example.com", cert=wrong).__aenter__()
