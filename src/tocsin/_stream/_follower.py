@@ -86,6 +86,7 @@ class Follower(Reader[A], Generic[R, A]):
         self._sleeps_until = 0.0
         self._attached_at: float | None = None
         self._read_once = False
+        self._paused = False
         self._overflowed = False
         self._refused = 0
         self._failure: BaseException | None = None
@@ -124,7 +125,8 @@ class Follower(Reader[A], Generic[R, A]):
     def _work(self, tasks: TaskGroup) -> None:
         if self._failure is not None:
             raise self._failure
-        for read in self._tracker.reads(current_time(), paused=self.buffer.half_full):
+        self._paused = self.buffer.half_full
+        for read in self._tracker.reads(current_time(), paused=self._paused):
             tasks.start_soon(self._read, read)
         self._flush()
 
@@ -139,7 +141,7 @@ class Follower(Reader[A], Generic[R, A]):
     def _deadline(self, now: float) -> float:
         deadline = now + _IDLE
         due = self._tracker.deadline()
-        if due is not None and (due > now or not self.buffer.half_full):  # else the consumer wakes us
+        if due is not None and (due > now or not self._paused):  # else the consumer wakes us
             deadline = min(deadline, due)
         if self._attached_at is not None and not self.is_open:
             deadline = min(deadline, self._attached_at + _FIRST_READ)
@@ -213,7 +215,9 @@ class Follower(Reader[A], Generic[R, A]):
         if self._overflowed and self.buffer.starving:
             self._overflowed = False
             self._tracker.caught_up(current_time())
-        self._wake.set()
+            self._wake.set()
+        elif self._paused and not self.buffer.half_full:
+            self._wake.set()
 
     def _guard(self) -> _Guard:
         return _Guard(self)

@@ -233,7 +233,7 @@ class Cumulocity(AsyncContextManagerMixin):
             headers: Added to the client's.
         """
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__)
+        view._owner = self._owner
         if isinstance(timeout, int | float):
             timeout = replace(self._core.timeouts, total=float(timeout))
         view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
