@@ -315,6 +315,15 @@ def test_what_errors_mean(error: TocsinError, fatal: bool, lossy: bool, rejected
     assert (failure.fatal, failure.lossy, failure.rejected) == (fatal, lossy, rejected)
 
 
+def test_a_cause_is_short() -> None:
+    error = RequestTimeoutError(
+        "POST http://a/b: no whole answer within 5 s; the request may have been applied",
+        method="POST", url="http://a/b", maybe_applied=True,
+    )  # fmt: skip
+    assert Failure.of(error).cause == "no whole answer within 5 s"
+    assert Failure.of(ConnectError("")).cause == "ConnectError"
+
+
 def test_an_untrusted_certificate_is_fatal_however_deep_it_sits() -> None:
     import ssl
 

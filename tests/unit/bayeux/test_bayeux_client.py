@@ -61,15 +61,19 @@ async def test_every_request_is_a_complete_one():
 async def test_two_clients_share_no_cookies():
     """bayeux.md 6.56: each session has a jar of its own, also after a new handshake."""
     web = Web(Server())
-    async with web_client(web) as (one, _), web_client(web) as (two, _):
-        async with one.subscribe("/a") as first, two.subscribe("/a") as second:
-            await anyio.sleep(1)
-            web.server.restart()
-            web.server.publish("/a", 1)
-            await anyio.sleep(100)
-            web.server.publish("/a", 2)
-            for news in (first, second):
-                assert [type(item) for item in await take(news, 2)] == [Interruption, Event]
+    async with (
+        web_client(web) as (one, _),
+        web_client(web) as (two, _),
+        one.subscribe("/a") as first,
+        two.subscribe("/a") as second,
+    ):
+        await anyio.sleep(1)
+        web.server.restart()
+        web.server.publish("/a", 1)
+        await anyio.sleep(100)
+        web.server.publish("/a", 2)
+        for news in (first, second):
+            assert [type(item) for item in await take(news, 2)] == [Interruption, Event]
     handshakes = [s for s in web.seen if b"/meta/handshake" in s["body"]]
     assert len(handshakes) == 4
     assert not any("cookie" in s for s in handshakes)
@@ -216,7 +220,7 @@ async def test_a_refused_channel_raises_and_leaves_the_others():
 
 
 async def test_a_slow_consumer_loses_the_oldest_and_is_told_how_many():
-    """bayeux.md 6.41, 6.42, 6.43: with a full buffer for longer than the server's patience, all still works."""
+    """bayeux.md 6.41, 6.42, 6.43: full for longer than the server's patience, and all still works."""
     web = Web(Server())
     async with web_client(web) as (client, _), client.subscribe("/a", buffer=3) as news:
         for n in range(10):
@@ -264,6 +268,10 @@ async def test_copies_for_overlapping_patterns():
             server.publish("/e/1", n)
         assert [e.data for e in await take(plain, 4)] == [b"1", b"1", b"2", b"2"]
         assert [e.data for e in await take(unique, 2)] == [b"1", b"2"]
+        await anyio.sleep(2)
+        server.publish("/e/1", 2)  # said again, not copied
+        assert [e.data for e in await take(unique)] == [b"2"]
+        assert len(unique._recent) == 1
 
 
 async def test_an_error_in_the_body_leaves_as_itself():
