@@ -139,13 +139,7 @@ class Cumulocity(AsyncContextManagerMixin):
         auth, tenant = _with_tenant(auth, tenant)
         clock = clock or _utc_now
         rng = rng or random.Random()  # noqa: S311 - jitter
-        settings = SessionSettings(
-            advice_timeout=advice_timeout,
-            liveness=liveness,
-            allowance=min(_ALLOWANCE, liveness),  # who wants dead peers noticed soon means every exchange
-            close_timeout=close_timeout,
-            reconnect=reconnect,
-        )
+        settings = _session(advice_timeout, liveness, close_timeout, reconnect)
         self._core = HttpCore(
             base_url,
             auth=auth,
@@ -243,6 +237,19 @@ class Cumulocity(AsyncContextManagerMixin):
 
     def __repr__(self) -> str:
         return f"<Cumulocity {self._core.base_url}, site {self._following.site!r}>"
+
+
+def _session(
+    advice_timeout: float, liveness: float, close_timeout: float, reconnect: ReconnectPolicy
+) -> SessionSettings:
+    """The live channel's settings. Who wants dead peers noticed soon means every exchange with them."""
+    return SessionSettings(
+        advice_timeout=advice_timeout,
+        liveness=liveness,
+        allowance=min(_ALLOWANCE, liveness),
+        close_timeout=close_timeout,
+        reconnect=reconnect,
+    )
 
 
 def _with_tenant(auth: Auth | None, tenant: str | None) -> tuple[Auth | None, str | None]:
