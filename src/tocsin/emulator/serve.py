@@ -6,10 +6,12 @@ The only file that knows uvicorn and asyncio. Its connections can really be drop
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import socket
 import struct
 import threading
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tocsin.emulator._emulator import Emulator
 
 _BACKLOG = 512
+_PATIENCE = 10.0  # seconds for the server's thread to do what it is told
 
 
 class Wire:
@@ -49,7 +52,8 @@ class Wire:
             callback()
             return
         with suppress(RuntimeError):  # the loop has ended, and the connection with it
-            self._loop.call_soon_threadsafe(callback)
+            # In a fresh context: the caller's says which event loop it runs on, and ours is another one.
+            self._loop.call_soon_threadsafe(callback, context=Context())
 
     def _reset(self) -> None:
         peer = self._transport.get_extra_info("socket")
@@ -90,6 +94,7 @@ class Served:
         self._config = uvicorn.Config(
             emulator.app, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
             date_header=False, server_header=False, timeout_keep_alive=75,
+            proxy_headers=False,
         )  # fmt: skip
         self._state = ServerState()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,7 +130,7 @@ class Served:
         """Stop serving; connections end."""
         if self._loop is not None and self._stop is not None:
             with suppress(RuntimeError):  # it has stopped already
-                self._loop.call_soon_threadsafe(self._stop.set)
+                self._loop.call_soon_threadsafe(self._stop.set, context=Context())
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until `stop`; in an asyncio loop.
@@ -196,11 +201,25 @@ class Served:
         if self._loop is None or self._loop.is_closed():
             work.close()
         elif threading.get_ident() == self._thread:
-            task = self._loop.create_task(work)
-            self._pending.add(task)
-            task.add_done_callback(self._pending.discard)
+            self._start(work)
         else:
-            asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+            done: concurrent.futures.Future[None] = concurrent.futures.Future()
+            self._loop.call_soon_threadsafe(self._start, work, done, context=Context())
+            done.result(_PATIENCE)
+
+    def _start(
+        self, work: Coroutine[Any, Any, None], done: concurrent.futures.Future[None] | None = None
+    ) -> None:
+        async def tell() -> None:
+            try:
+                await work
+            finally:
+                if done is not None:
+                    done.set_result(None)
+
+        task = asyncio.ensure_future(tell())
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
 
 @asynccontextmanager
@@ -224,7 +243,7 @@ async def serve(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> A
 
     def work() -> None:
         try:
-            asyncio.run(served.run(started.set))
+            Context().run(asyncio.run, served.run(started.set))
         except BaseException as error:  # noqa: BLE001 - raised where `serve` is entered
             failure.append(error)
         finally:
@@ -240,7 +259,7 @@ async def serve(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> A
     finally:
         served.stop()
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(thread.join, 10)
+            await anyio.to_thread.run_sync(thread.join, _PATIENCE)
 
 
 def serve_forever(

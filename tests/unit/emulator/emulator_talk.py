@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tocsin.emulator import Emulator
 from tocsin.testing import in_process
+
+if TYPE_CHECKING:
+    from tocsin.emulator import Emulator
 
 ALARM = {
     "type": "acme_DoorForced",
@@ -44,8 +46,8 @@ class Talk:
     async def post(self, body: Any = None, path: str = "/alarm/alarms", **changes: Any) -> httpx.Response:
         return await self.http.post(path, json={**ALARM, **changes} if body is None else body)
 
-    async def put(self, id: str, /, **changes: Any) -> httpx.Response:
-        return await self.http.put(f"/alarm/alarms/{id}", json=changes)
+    async def put(self, alarm: str, /, **changes: Any) -> httpx.Response:
+        return await self.http.put(f"/alarm/alarms/{alarm}", json=changes)
 
     async def bayeux(self, *messages: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
         reply = await self.raw(*messages, **options)

@@ -185,10 +185,10 @@ async def test_without_accept_the_body_is_empty(emulator):
         del talk.http.headers["accept"]
         reply = await talk.post()
         assert (reply.status_code, reply.content) == (201, b"")
-        id = reply.headers["location"].rpartition("/")[2]
-        put = await talk.put(id, text="x")
+        made = reply.headers["location"].rpartition("/")[2]
+        put = await talk.put(made, text="x")
         assert (put.status_code, put.content) == (200, b"")
-        assert (await talk.get(f"/alarm/alarms/{id}")).json()["text"] == "x"
+        assert (await talk.get(f"/alarm/alarms/{made}")).json()["text"] == "x"
         refused = await talk.post(severity="NO")
         assert refused.json()["error"]
 
@@ -300,8 +300,8 @@ async def test_the_api_resource_has_templates(emulator):
 async def test_ids_never_repeat(emulator):
     emulator.store.add_device(id="103")
     seen = {emulator.store.create({"source": "4711", "type": str(i)})["id"] for i in range(5)}
-    for id in seen:
-        emulator.store.remove(id)
+    for number in seen:
+        emulator.store.remove(number)
     seen |= {emulator.store.create({"source": "4711", "type": str(i)})["id"] for i in range(5)}
     assert len(seen) == 10
     assert "103" not in seen

@@ -12,8 +12,8 @@ from tocsin.testing import in_process
 @pytest.fixture
 def emulator():
     made = Emulator()
-    for id in ("1", "2"):
-        made.store.add_device(id=id)
+    for number in ("1", "2"):
+        made.store.add_device(id=number)
     return made
 
 

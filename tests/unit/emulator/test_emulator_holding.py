@@ -118,7 +118,8 @@ async def test_disconnect_releases_the_held_poll():
         tasks.start_soon(hold)
         await emulator.until(lambda: emulator.held_polls == 1)
         assert (await talk.bayeux({"channel": "/meta/disconnect"}))[0]["successful"]
-        await emulator.until(lambda: emulator.held_polls == 0)
+        await emulator.until(lambda: released)
+        assert emulator.held_polls == 0
         assert released[0]["successful"]
         assert released[0]["advice"] == {"reconnect": "none"}
 

@@ -32,11 +32,22 @@ async def test_newest_first_five_by_default_two_thousand_at_most(emulator):
         assert (await talk.get("/alarm/alarms", pageSize=9999)).json()["statistics"]["pageSize"] == 2000
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["pageSize=0", "pageSize=-1", "pageSize=x", "pageSize=", "currentPage=0", "currentPage=1.5", "withTotalPages=1",
-     "resolved=maybe", "dateFrom=x", "lastUpdatedTo=2026-03-01T10:00:00+01:00", "withSourceDevices=true"],
-)  # fmt: skip
+WRONG = [
+    "pageSize=0",
+    "pageSize=-1",
+    "pageSize=x",
+    "pageSize=",
+    "currentPage=0",
+    "currentPage=1.5",
+    "withTotalPages=1",
+    "resolved=maybe",
+    "dateFrom=x",
+    "lastUpdatedTo=2026-03-01T10:00:00+01:00",
+    "withSourceDevices=true",
+]
+
+
+@pytest.mark.parametrize("query", WRONG)
 async def test_wrong_parameters_are_422(emulator, query):
     async with talking(emulator) as talk:
         assert (await talk.get(f"/alarm/alarms?{query}")).status_code == 422
@@ -162,12 +173,12 @@ def test_the_index_finds_what_a_walk_finds(history, low, high):
             case "tick":
                 now[0] += timedelta(minutes=1)
             case _ if ids and emulator.store.get(ids[which % len(ids)]):
-                id = ids[which % len(ids)]
+                one = ids[which % len(ids)]
                 if what == "remove":
-                    emulator.store.remove(id)
+                    emulator.store.remove(one)
                 else:
                     status = {"clear": "CLEARED", "reopen": "ACTIVE"}.get(what)
-                    emulator.store.update(id, {"status": status} if status else {"text": str(source)})
+                    emulator.store.update(one, {"status": status} if status else {"text": str(source)})
     everything = emulator.store.alarms()
     assert len(everything) == emulator.store.count
     bounds = {"From": [f"2026-03-01T10:{low:02}:00Z"], "To": [f"2026-03-01T10:{high:02}:00Z"]}
