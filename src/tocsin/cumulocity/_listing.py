@@ -63,8 +63,23 @@ class Seen:
         return True
 
 
+class _Pass:
+    """One reading of what a filter gives, from the first page to the last."""
+
+    def __init__(self, wanted: AlarmFilter, page_size: int, seen: Seen) -> None:
+        self.query = wanted.query()
+        self.position = Position(page_size, FILTER_NAMES)
+        self.seen = seen  # what this pass has read
+        self.fresh = 0  # rows of the page at hand that it had not read before
+        self.moving = False  # it found something that was not given before
+        self.began: datetime | None = None  # by the server's clock
+
+    def knows(self, alarm: Alarm | None) -> bool:
+        return alarm is not None and alarm.id in self.seen
+
+
 class AlarmWalk:
-    """One pass over a list of alarms. It is a `Walk`.
+    """One pass over a list of alarms, and those over what moved meanwhile. It is a `Walk`.
 
     Args:
         core: Sends the requests.
@@ -81,28 +96,23 @@ class AlarmWalk:
         self._core = core
         self._wanted = wanted
         self._page_size = page_size
-        self._seen = Seen(remembered)
-        self._fresh = 0
+        self._remembered = remembered
+        self._given = Seen(remembered)
+        self._pass = self._taken = _Pass(wanted, page_size, self._given)
         self._tail: _Tail | None = None  # None: the list itself
         self._due: list[tuple[_Tail, datetime]] = []
         self._rounds = 0
         self._dated = False  # the server says when alarms were last changed
-        self._begin(wanted)
-
-    def _begin(self, wanted: AlarmFilter) -> None:
-        self._query = wanted.query()
-        self._position = Position(self._page_size, FILTER_NAMES)
-        self._began: datetime | None = None  # when this pass began, by the server's clock
 
     @property
     def more(self) -> bool:
         """Whether another request is due."""
-        return self._position.more
+        return self._pass.position.more
 
     async def read(self) -> Batch:
         """Send the request that is due."""
-        ask = self._position.ask()
-        query = (*self._query, *ask.extra)
+        ask = self._pass.position.ask()
+        query = (*self._pass.query, *ask.extra)
         window = await read_window(self._core, query, page_size=ask.size, page=ask.page)
         return Batch(window.rows, window.statistics, (ask, window))
 
@@ -111,32 +121,34 @@ class AlarmWalk:
         ask: Ask
         window: Window
         ask, window = batch.context
-        fresh, self._fresh = self._fresh, 0
-        if not self._position.accept(ask, window, fresh=fresh, joins=lambda: self._joins(batch.rows)):
+        here = self._pass
+        fresh, here.fresh = here.fresh, 0
+        if not here.position.accept(
+            ask, window, fresh=fresh, joins=lambda: any(map(here.knows, map(_read, batch.rows)))
+        ):
             return False
-        if self._position.pages == 1:
+        self._taken = here
+        if here.position.pages == 1 and window.more:
             self._fix(window)
-        if not self._position.more:
-            self._next_pass()
+        if not here.position.more:
+            self._next_pass(batch.rows)
         return True
 
     def take(self, raw: bytes) -> Alarm | None:
         """Make an alarm of a row; None if it was given before."""
         alarm = Alarm.from_raw(raw)
-        if not self._seen.add(alarm.id):
-            return None
-        self._fresh += 1
-        return alarm
-
-    def _joins(self, rows: list[bytes]) -> bool:
-        return any(alarm is not None and alarm.id in self._seen for alarm in map(_read, rows))
+        here = self._taken
+        fresh = here.seen.add(alarm.id)
+        here.fresh += fresh
+        if here.seen is not self._given:
+            fresh = self._given.add(alarm.id)
+            here.moving = here.moving or fresh
+        return alarm if fresh else None
 
     def _fix(self, window: Window) -> None:
         """Take the server's clock from the first answer of a pass, and bound the list by it."""
-        if not window.more:
-            return
         alarms = [] if window.date is not None else list(map(_read, window.rows))
-        self._began = window.date or max(
+        self._pass.began = window.date or max(
             (alarm.last_updated for alarm in alarms if alarm and alarm.last_updated), default=None
         )
         if self._tail is not None:
@@ -146,24 +158,28 @@ class AlarmWalk:
         if window.date is None or wanted.created_to is not None:
             return
         bound = window.date + _MARGIN
-        if wanted.created_from is None or wanted.created_from <= bound:
+        if wanted.created_from is None or wanted.created_from <= bound:  # or that server's clocks are at odds
             self._wanted = replace(wanted, created_to=bound)
-            self._query = self._wanted.query()
+            self._pass.query = self._wanted.query()
 
-    def _next_pass(self) -> None:
+    def _next_pass(self, rows: list[bytes]) -> None:
         """Go on with what moved during the pass that just ended, if that took more than one page."""
-        if self._began is not None and self._position.pages > 1:
+        ended = self._pass
+        if ended.began is not None and ended.position.pages > 1:
             if self._tail is None:
-                self._due = [(tail, self._began) for tail in _TAILS if tail is not _updated or self._dated]
-            elif self._rounds < _ROUNDS:
+                self._due = [(tail, ended.began) for tail in _TAILS if tail is not _updated or self._dated]
+            elif self._rounds < _ROUNDS and (ended.moving or not self._all_given(rows)):
                 self._rounds += 1
-                self._due.insert(0, (self._tail, self._began))
+                self._due.insert(0, (self._tail, ended.began))
         while self._due:
             self._tail, since = self._due.pop(0)
             moved = self._tail(self._wanted, since - _OVERLAP)
             if moved is not None:
-                self._begin(moved)
+                self._pass = _Pass(moved, self._page_size, Seen(self._remembered))
                 return
+
+    def _all_given(self, rows: list[bytes]) -> bool:
+        return all(alarm is None or alarm.id in self._given for alarm in map(_read, rows))
 
 
 def _updated(wanted: AlarmFilter, since: datetime) -> AlarmFilter | None:
@@ -174,15 +190,20 @@ def _updated(wanted: AlarmFilter, since: datetime) -> AlarmFilter | None:
 
 
 def _raised(wanted: AlarmFilter, since: datetime) -> AlarmFilter | None:
-    """What was raised again since then: it is not known whether a repeat counts as a change (A2)."""
+    """What was raised again since then without that it counts as a change: nobody knows if such servers are.
+
+    What leaves this range meanwhile has changed, so `_updated` comes after it.
+    """
     if wanted.date_from is not None and wanted.date_from >= since:
         return None
     if wanted.date_to is not None and wanted.date_to <= since:
         return None
-    return replace(wanted, date_from=since)
+    if wanted.updated_from is not None and wanted.updated_from >= since:
+        return None
+    return replace(wanted, date_from=since, updated_to=min(since, wanted.updated_to or since))
 
 
-_TAILS: Final = (_updated, _raised)
+_TAILS: Final = (_raised, _updated)
 
 
 def _read(raw: bytes) -> Alarm | None:

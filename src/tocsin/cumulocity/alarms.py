@@ -101,7 +101,7 @@ class Alarms:
         Raises:
             ConfigurationError: A filter cannot work.
         """
-        if page_size not in range(1, PAGE_SIZE + 1):
+        if type(page_size) is not int or not 1 <= page_size <= PAGE_SIZE:
             raise ConfigurationError(f"page_size is 1 to {PAGE_SIZE}, not {page_size!r:.80}")
         wanted = _merged(where, filters)
         return Pages(lambda: AlarmWalk(self._core, wanted, page_size=page_size), self._start)
