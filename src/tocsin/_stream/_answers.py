@@ -1,8 +1,7 @@
 """What a tracker asks for and what it is told: frozen values, no behaviour.
 
 Live messages and rows of a read both come as `Observed`. A `Read` goes out, the platform answers it with an
-`Answer`.
-What leaves for the consumer is a `Give` (one change) or a `Note` (one gap).
+`Answer`. What leaves for the consumer is a `Give` (one change) or a `Note` (one gap).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What is known of each alarm: one small cell, without the alarm itself.
 
 A cell answers three questions about a state that arrives: is it the one we have, is it one of the last few
-we had,
-and was it stored later or earlier than ours?
+we had, and was it stored later or earlier than ours?
 """
 
 # ruff: noqa: A002  (an alarm's id is called id, here and in what users see)

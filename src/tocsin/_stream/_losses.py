@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from tocsin._stream._answers import Note
 from tocsin._stream._rules import Rules
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from tocsin._stream._answers import Observed
     from tocsin._stream._policy import RecoveryPolicy
     from tocsin._stream._sweep import Basis, Plan
 
 __all__ = ["Loss", "Losses"]
 
 A = TypeVar("A")
+_UNDER_WAY: Final = timedelta(seconds=1)
 
 
 class Loss:
@@ -122,7 +125,7 @@ class Losses(Rules[A]):
         self._attached = False
         self._reconnects += 1
         self._unheard.clear()
-        self._open_loss(self._alive_at or wall, cause)
+        self._open_loss(self._last_whole(wall), cause)
 
     def unreadable(self, now: float, wall: datetime, *, id: str | None) -> None:
         """A message came that nobody could read. Its alarm is settled, or all are swept."""
@@ -136,7 +139,7 @@ class Losses(Rules[A]):
                 cell.seq = self._seq
             self._doubt(cell, id, None, None)
             return
-        self._open_loss(self._alive_at or wall, "a message could not be read")
+        self._open_loss(self._last_whole(wall), "a message could not be read")
         if self._reads_on and self._sweeps_on:
             self._sweep_at(now)
         elif self._attached:
@@ -151,6 +154,10 @@ class Losses(Rules[A]):
         """Sweep no later than this."""
         self._due.append(when)
         self._due.sort()
+
+    def _last_whole(self, wall: datetime) -> datetime:
+        """The last proof of life, less the moment that it was under way: what was stored then may be lost."""
+        return (self._alive_at or wall) - _UNDER_WAY
 
     # --- gaps ---
 
@@ -187,8 +194,15 @@ class Losses(Rules[A]):
 
     # --- misses ---
 
-    def _expect(self, id: str, plan: Plan) -> None:
+    def _expect(self, seen: Observed[A], plan: Plan) -> None:
         """A sweep brought a change that no message told: one should, within the grace time."""
+        id = seen.id
+        if (
+            self._started_at is not None
+            and seen.updated is not None
+            and seen.updated < self._started_at + 1000
+        ):
+            return  # `Date` has whole seconds: it may have been stored just before the stream stood
         explained = self._loss is not None or self._spill is not None or plan.attach
         if self._live and self._attached and not explained and id not in self._unheard:
             self._unheard[id] = (self._now + self._policy.grace, plan.late)

@@ -1,8 +1,7 @@
 """Reconciling: who vanished from the lists, and whether they are really gone.
 
-Nothing is deleted because a list lacks it. A list only names the suspects; each is read by id, and only a
-404 that was
-asked for after the last sign of life is believed.
+Nothing is deleted because a list lacks it. A list only names the suspects; each is read by id, and only a 404
+that was asked for after the last sign of life is believed.
 """
 
 # ruff: noqa: A001  (an alarm's id is called id, here and in what users see)
@@ -53,6 +52,7 @@ class Pass:
         self.unverified = 0
         self.flying = 0
         self._known = 0
+        self._share = 0.0
         self._todo: deque[str] = deque()
         self._next_at = 0.0
 
@@ -64,6 +64,7 @@ class Pass:
                 if self.suspects(cell):
                     self._todo.append(id)
         self.missing = len(self._todo)
+        self._share = policy.check_share
         many = self.missing > policy.check_share * self._known
         self.stage = Stage.ASKING if many else Stage.VERIFYING
 
@@ -99,7 +100,7 @@ class Pass:
     @property
     def doubtful(self) -> bool:
         """Whether so many could not be verified that rights may have been lost."""
-        return self.unverified > 0.1 * self._known
+        return self.unverified > self._share * self._known
 
     def deadline(self, policy: RecoveryPolicy) -> float | None:
         """When `pick` may give the next one."""

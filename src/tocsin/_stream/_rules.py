@@ -1,8 +1,8 @@
 """What one live message or one row does: the rules of equality and order, one small method each.
 
 Reads decide, live messages accelerate. A message is dropped only because it is equal to what is known;
-doubt is
-settled by a read.
+doubt is settled by
+a read.
 """
 
 # ruff: noqa: A002  (an alarm's id is called id, here and in what users see)

@@ -1,8 +1,7 @@
 """A read of many alarms: which windows it is made of, and when it is whole.
 
 A window that does not fit into one response is split by creation time, which never changes: a row that is
-updated
-meanwhile cannot leave its window, as it can leave a page. Where that is impossible, page numbers are
+updated meanwhile cannot leave its window, as it can leave a page. Where that is impossible, page numbers are
 followed.
 """
 

@@ -129,7 +129,7 @@ class Tracker(Schedule[A]):
         proves = plan.purpose is Purpose.SWEEP or (self._pass is not None and self._pass.as_sweep)
         for row in answer.rows:
             if self._row(row, basis) and proves:
-                self._expect(row.id, plan)
+                self._expect(row, plan)
         self._check_crowd()
         if plan.whole and self._wall is not None:
             self._plan_whole(plan, self._wall)

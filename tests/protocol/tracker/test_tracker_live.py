@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tracker_bench import CREATE, Bench, seen
 
+from protocol.tracker.tracker_bench import CREATE, Bench, seen
 from tocsin._stream._answers import Failed
 
 OLD = seen("1", "A", -50_000)
@@ -94,8 +94,7 @@ def test_an_equal_message_without_a_stamp_teaches_no_stamp() -> None:
     for core in "ABA":
         bench.live(seen("1", core))
     assert bench.live(seen("1", "A", 10), ordered=False) == []
-    bench.later(5).page(seen("1", "A", 30))
-    assert bench.gives() == []
+    assert bench.later(5).page(seen("1", "A", 30)) == []
 
 
 def test_a_message_for_a_deleted_alarm_is_settled() -> None:

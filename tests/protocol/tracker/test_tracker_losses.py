@@ -6,8 +6,8 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from tracker_bench import START, T0, Bench, seen
 
+from protocol.tracker.tracker_bench import START, T0, Bench, seen
 from tocsin._stream._answers import Failed, Note
 from tocsin._stream._policy import RecoveryPolicy
 
@@ -52,7 +52,7 @@ class TestGap:
         bench.now = 41.0
         bench.t.answered(bench.now, bench.wall, read, WindowAnswer([seen("1", "B", 35_000)], more=False))
         _, note = bench.t.take()
-        assert note == Note(START + timedelta(seconds=20), START + timedelta(seconds=41), "session lost", 1)
+        assert note == Note(START + timedelta(seconds=19), START + timedelta(seconds=41), "session lost", 1)
         assert bench.t.state == "connected"
 
     def test_live_changes_flow_during_recovery(self) -> None:
@@ -123,7 +123,7 @@ class TestMiss:
 
     def test_a_subscription_that_takes_effect_late_is_told_but_not_made_anew(self) -> None:
         bench = Bench(OLD)
-        bench.page(seen("1", "B", 100), read=bench.later(5).window())
+        bench.page(seen("1", "B", 2000), read=bench.later(5).window())
         gave = finish(bench, bench.now + 12)
         assert gave == ["gap 1"]
         assert not bench.t.renew

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tracker_sim import Faults, Simulation
+
+from protocol.tracker.tracker_sim import Faults, Simulation
 
 WORLDS = {
     "clean": Faults(told=True),
@@ -12,6 +13,8 @@ WORLDS = {
     "cuts": Faults(cuts=0.08, before=25, told=True),
     "cuts, snapshot": Faults(cuts=0.08, snapshot=True, told=True),
     "sessions survive": Faults(cuts=0.1, resume=0.5, snapshot=True, told=True),
+    "cuts, nothing deleted": Faults(cuts=0.08, deletes=0.0),
+    "lagging, nothing deleted": Faults(lag=5.0, lose=0.2, cuts=0.05, deletes=0.0),
     "lossy": Faults(lose=0.2, snapshot=True),
     "doubled and late": Faults(double=0.3, late=0.2, snapshot=True),
     "partial messages": Faults(strip=0.5, strip_rest=True, late=0.1, double=0.1, snapshot=True),

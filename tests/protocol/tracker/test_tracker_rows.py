@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tracker_bench import T0, Bench, seen
 
+from protocol.tracker.tracker_bench import T0, Bench, seen
 from tocsin._stream._answers import Failed, OneAnswer
 from tocsin._stream._policy import RecoveryPolicy
 

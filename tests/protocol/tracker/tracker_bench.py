@@ -37,12 +37,15 @@ def seen(id: str, core: str = "A", updated: int | None = None, **more: Any) -> O
 class Bench:
     """One tracker, attached, its first read answered with `rows`."""
 
-    def __init__(self, *rows: Observed[str], tracker: type[Tracker] = Tracker, **options: Any) -> None:
+    tracker: type[Tracker] = Tracker
+    """What is put on the bench; `test_tracker_rules_matter` puts cripples there."""
+
+    def __init__(self, *rows: Observed[str], **options: Any) -> None:
         self.policy = options.pop("policy", None) or RecoveryPolicy()
         self.now = 0.0
         start = options.pop("start", True)
         options.setdefault("snapshot", True)
-        self.t: Tracker[str] = tracker(self.policy, **options)
+        self.t: Tracker[str] = self.tracker(self.policy, **options)
         self.session = 1
         if not start:
             return

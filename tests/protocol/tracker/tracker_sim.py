@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 
-from tracker_model import Model, Version
-
+from protocol.tracker.tracker_model import Model, Version
 from tocsin._stream._answers import (
     Checked,
     Failed,
@@ -130,6 +129,8 @@ class Simulation:
         self.cursor = -1
         self.renewals = 0
         self.began: list[float] = []
+        self.baseline: list[Version] = []
+        self.begun = faults.snapshot is not False
         self.ever_hidden: set[str] = set()
         self.strict = not faults.replica
 
@@ -196,6 +197,9 @@ class Simulation:
             if self.up:
                 self.cut(again=False)
         self.consume()
+        if self.tracker.begun and not self.begun:
+            self.begun = True
+            self.know()
         cursor = self.tracker.cursor
         if cursor is not None:
             if cursor < self.cursor:
@@ -203,6 +207,14 @@ class Simulation:
             self.cursor = cursor
         if not self.up and self.faults.live and self.tracker.state is not StreamState.RECONNECTING:
             raise BrokenPromiseError("deaf without saying so")
+
+    def know(self) -> None:
+        """A consumer without a snapshot is taken to know what the first read showed."""
+        for version in self.baseline:
+            if self.given.get(version.id, -1) < version.n and (
+                not self.faults.filtered or version.content[1] == "MAJOR"
+            ):
+                self.fold.setdefault(version.id, version)
 
     # --- the world ---
 
@@ -304,11 +316,6 @@ class Simulation:
         self.up = True
         if not (self.session and self.rng.random() < self.faults.resume):
             self.session += 1
-        if self.attached_at is None and self.faults.snapshot is False:
-            # the consumer is taken to know what was open
-            for alarm in (a for a in self.model.living() if a.last.open):
-                if not self.faults.filtered or alarm.last.content[1] == "MAJOR":
-                    self.fold[alarm.id] = alarm.last
         self.attached_at = self.now
         self.began.append(self.now)
         date = self.model.ms(self.now) // 1000 * 1000 if self.faults.date else None
@@ -342,6 +349,7 @@ class Simulation:
             rows, more = self.model.page(read, then)
             date = self.model.ms(self.now) - f.skew
             seen = [self.observe(version) for _, version in rows]
+            self.baseline += [version for _, version in rows if read.snapshot]
             answer = WindowAnswer(seen, more, date // 1000 * 1000 if f.date else None)
         elif isinstance(read, ReadOne):
             alarm = self.model.alarms.get(read.id)
@@ -405,6 +413,8 @@ class Simulation:
         if item.action is not Action.DELETE or alarm.last.deleted:
             self.given[item.id] = version.n
             self.when[item.id, version.n] = self.now
+        if item.observed is not None and not item.observed.wanted and item.id not in self.fold:
+            raise BrokenPromiseError(f"{item.id} does not pass the filter and was not held")
         if item.action is Action.DELETE or not item.observed.wanted:
             self.fold.pop(item.id, None)
         else:
