@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tocsin.bayeux._long_polling import LongPolling
 from tocsin.bayeux._subscriber import Subscriber
-from tocsin.errors import NotFoundError
+from tocsin.errors import ConnectError, NotFoundError
 
 if TYPE_CHECKING:
     import random
@@ -60,10 +60,21 @@ class Realtime:
         return Attached(subscriber, subscriber.add(listener, channels))
 
     def _connect(self, error: TocsinError | None) -> Transport:
-        """A transport for a new session; at the other address if there was none at the last."""
-        if isinstance(error, NotFoundError):
+        """A transport for a new session; at the other address if nobody answers as Bayeux at the last."""
+        if error is not None and self._is_elsewhere(error):
             self._path = PATHS[1 - PATHS.index(self._path)]
         return LongPolling(self._core.session, self._path)
+
+    def _is_elsewhere(self, error: TocsinError) -> bool:
+        """Whether the other address is worth a try.
+
+        404 says so. Until a session has stood, so does any other answer or silence of a server that can be
+        reached: some answer 400 to what they do not know, some never answer it.
+        """
+        if isinstance(error, NotFoundError):
+            return True
+        proved = self._subscriber is not None and self._subscriber.sessions > 0
+        return not proved and not isinstance(error, ConnectError)
 
 
 class Attached:
