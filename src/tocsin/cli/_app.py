@@ -56,6 +56,8 @@ def call(arguments: Sequence[str]) -> int:
         return DONE
     except typer.Exit as stop:
         return int(stop.exit_code)
+    except SystemExit:  # typer's answer to a pipe that nobody reads, and ours to a signal
+        return DONE
     return result if isinstance(result, int) else DONE
 
 

@@ -11,10 +11,12 @@ from tocsin._http._auth import BasicAuth
 from tocsin._http._retry import RetryPolicy
 from tocsin._stream._backoff import ReconnectPolicy
 from tocsin._stream._policy import RecoveryPolicy
+from tocsin.cli._emulate import quiet_server
 from tocsin.cli._jsonl import event_line
 from tocsin.cli._run import DONE, FAILED
 from tocsin.cli._scenario import CUT_FROM, CUT_TO, STEPS, Player
 from tocsin.cli._tally import Counting
+from tocsin.cli._text import counted
 from tocsin.cli._views import choose_view
 from tocsin.cli._watch import Following
 from tocsin.cumulocity import Cumulocity
@@ -42,33 +44,75 @@ async def demo(output: Output, *, seconds: float, sweep: bool, jsonl: bool) -> i
     Returns:
         0; 1 if anything was lost or doubled although recovery was on.
     """
+    quiet_server()
     # The server forgets its session during the cut, as a platform does after some seconds: nothing is queued.
     emulator = Emulator(bayeux=BayeuxSettings(max_interval=seconds / 20))
-    player = Player(emulator.store)
-    auth = BasicAuth("demo", "demo", tenant=emulator.tenant)
-    async with (
-        serve(emulator) as server,
-        ChaosProxy("127.0.0.1", server.port) as proxy,
-        Cumulocity(
-            proxy.url,
-            auth,
-            trust_env=False,
-            recovery=_recovery(seconds),
-            reconnect=ReconnectPolicy(initial=0.2, maximum=seconds / 20),
-            retry=RetryPolicy(wait_initial=0.1, wait_max=seconds / 20),
-        ) as client,
-    ):
-        title = "tocsin demo: an emulator on this machine"
-        shown = Counting(choose_view(output, title, jsonl=jsonl), emulator.ledger)
-        stream = follow(replace(client._following, sweeps=sweep), snapshot=True)
-        direction = _Direction(player, proxy, stream, shown, seconds=seconds, sweep=sweep)
-        await Following(stream, shown, patient=True, beside=direction.run).run()
-        summary = shown.summary()
+    visit = _Visit(output, emulator, seconds=seconds, sweep=sweep, jsonl=jsonl)
+    await visit.run()
+    summary = visit.summary()
     if jsonl:
         await output.write(event_line("summary", **asdict(summary)))
     else:
         await output.write(_story(summary, happened=len(emulator.ledger), sweep=sweep).encode())
     return FAILED if sweep and (summary.lost or summary.duplicated) else DONE
+
+
+class _Visit:
+    """The emulator behind a network that can be cut, and a client that follows it."""
+
+    def __init__(
+        self, output: Output, emulator: Emulator, *, seconds: float, sweep: bool, jsonl: bool
+    ) -> None:
+        view = choose_view(output, "tocsin demo: an emulator on this machine", jsonl=jsonl)
+        self._emulator = emulator
+        self._shown = Counting(view, emulator.ledger)
+        self._seconds = seconds
+        self._sweep = sweep
+        self._scope = anyio.CancelScope()
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Play it to the end. Cancelled, it ends the client first, while its server is still there."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._pass_on_cancellation)
+            with anyio.CancelScope(shield=True):
+                await self._serve()
+            tasks.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    def summary(self) -> Summary:
+        """Count up."""
+        return self._shown.summary()
+
+    async def _pass_on_cancellation(self) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._scope.cancel()
+
+    async def _serve(self) -> None:
+        async with serve(self._emulator) as server, ChaosProxy("127.0.0.1", server.port) as proxy:
+            with self._scope:
+                try:
+                    await self._follow(proxy)
+                except Exception as error:  # noqa: BLE001 - raised again by run, in no group
+                    self._failure = error
+
+    async def _follow(self, proxy: ChaosProxy) -> None:
+        seconds = self._seconds
+        player = Player(self._emulator.store)
+        async with Cumulocity(
+            proxy.url,
+            BasicAuth("demo", "demo", tenant=self._emulator.tenant),
+            trust_env=False,
+            recovery=_recovery(seconds),
+            reconnect=ReconnectPolicy(initial=0.2, maximum=seconds / 20),
+            retry=RetryPolicy(wait_initial=0.1, wait_max=seconds / 20),
+        ) as client:
+            stream = follow(replace(client._following, sweeps=self._sweep), snapshot=True)
+            direction = _Direction(player, proxy, stream, self._shown, seconds=seconds, sweep=self._sweep)
+            await Following(stream, self._shown, patient=True, beside=direction.run).run()
 
 
 def _recovery(seconds: float) -> RecoveryPolicy:
@@ -127,9 +171,10 @@ class _Direction:
 
 def _story(summary: Summary, *, happened: int, sweep: bool) -> str:
     """Give the reckoning for people."""
+    gaps = counted(summary.gaps, "gap")
     lines = [
         f"The emulator wrote {happened} changes down, one network cut in the middle.",
-        f"The stream gave {summary.seen}, {summary.recovered} of them read back; gaps told: {summary.gaps}.",
+        f"The stream gave {summary.seen}, {summary.recovered} of them read back, and told {gaps}.",
         f"lost {summary.lost}, duplicated {summary.duplicated}",
     ]
     if not sweep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tocsin.cli._output import Output
 
-__all__ = ["Address", "emulate", "is_loopback"]
+__all__ = ["Address", "emulate", "is_loopback", "quiet_server"]
 
 DEVICES: Final = {"4711": "Door 7", "4712": "Pump 3", "4713": "Cold store"}
 """Devices that are there from the start, so that an alarm can be raised at once."""
@@ -59,6 +60,7 @@ async def emulate(
             raise ConfigurationError(f"other machines can reach {host}: add --allow-remote if they may")
         if password == "demo":  # noqa: S105 - the default that everybody knows
             raise ConfigurationError("with --allow-remote the emulator needs a --password of your own")
+    quiet_server()
     emulator = Emulator(tenant=tenant, user=user, password=password, profile=profile)
     for number, name in DEVICES.items():
         emulator.store.add_device(name, id=number)
@@ -70,6 +72,11 @@ async def emulate(
     except OSError as error:
         raise TransportError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
     return DONE
+
+
+def quiet_server() -> None:
+    """Keep the server's log of requests that were cut by the end, or by bad input, off the terminal."""
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
 
 
 def is_loopback(host: str) -> bool:

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tocsin.cli._text import clock_time
+from tocsin.cli._text import clock_time, counted
 from tocsin.models import Action, Level, Origin, Phase, StreamState
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def _counts(board: Board, width: int) -> Text:
     parts: list[tuple[str, str]] = [(f"{sum(counts.values())} open", "bold")]
     for level, count in counts.items():
         parts += [("  ", ""), (f" {count} {str(level or 'unknown').lower()} ", LEVEL_STYLES[level])]
-    parts.append((f"   {board.changes} changes, {board.recovered} recovered, {board.gaps} gaps", "dim"))
+    told = f"{counted(board.changes, 'change')}, {board.recovered} recovered, {counted(board.gaps, 'gap')}"
+    parts.append((f"   {told}", "dim"))
     if board.last_at is not None:
         parts.append((f", last {clock_time(board.last_at)}", "dim"))
     return _line(*parts, width=width)
@@ -92,7 +93,7 @@ def _line(*parts: tuple[str, str], width: int) -> Text:
 
 def _rows(rows: list[Row], width: int) -> Table:
     table = Table(
-        box=box.SIMPLE_HEAD, expand=True, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim"
+        box=box.SIMPLE_HEAD, expand=True, pad_edge=False, padding=(0, 0), show_edge=False, header_style="dim"
     )
     columns = _columns(width)
     for name, size, _ in columns:
@@ -116,7 +117,7 @@ def _columns(width: int) -> list[Column]:
         ("Id", 12 if wide else 6, lambda row: Text(row.id, style="dim")),
     ]
     if wide:
-        columns.append(("Last change", 16, _news))
+        columns.append(("Last change", 17, _news))
     return columns
 
 

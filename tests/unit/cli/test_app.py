@@ -68,7 +68,8 @@ def test_watch_has_the_options_of_the_contract(capsys):
     out = capsys.readouterr().out
     for name in (
         "platform", "url", "tenant", "user", "password", "password-file", "token", "token-file", "ca",
-        "source", "children", "severity", "type", "transport", "snapshot", "no-snapshot", "wait", "no-wait", "jsonl",
+        "source", "children", "severity", "type", "transport", "snapshot", "no-snapshot", "wait", "no-wait",
+        "jsonl",
     ):  # fmt: skip
         assert f"--{name}" in out
 
