@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from tocsin import Action, Change, Cumulocity, Gap, Phase
+from tocsin import Cumulocity, Gap, Phase
 
 if TYPE_CHECKING:
     from tocsin.cumulocity import Alarm
@@ -23,18 +23,13 @@ async def follow(limit: int | None) -> None:
     seen = 0
     async with Cumulocity.from_env() as c8y, c8y.alarms.changes(snapshot=True) as stream:
         async for item in stream:
-            match item:
-                case Gap():
-                    print(
-                        f"changes since {item.since} may be missing: {item.cause}; read back: {item.recovered}"
-                    )
-                    continue
-                case Change(action=Action.DELETE) | Change(alarm=None):
-                    open_alarms.pop(item.key, None)
-                case Change(alarm=alarm) if alarm.phase is Phase.CLEARED:
-                    open_alarms.pop(item.key, None)
-                case Change(alarm=alarm):
-                    open_alarms[item.key] = alarm
+            if isinstance(item, Gap):
+                print(f"may be incomplete since {item.since}: {item.cause}; read back: {item.recovered}")
+                continue
+            if item.alarm is None or item.alarm.phase is Phase.CLEARED:
+                open_alarms.pop(item.key, None)
+            else:
+                open_alarms[item.key] = item.alarm
             print(f"{item.action} {item.id} ({item.origin}); {len(open_alarms)} open")
             seen += 1
             if limit is not None and seen >= limit:

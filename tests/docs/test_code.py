@@ -21,7 +21,7 @@ PRINTED_URL = "http://127.0.0.1:8111"
 @pytest.fixture
 def emulator():
     emulator = Emulator()
-    emulator.store.add_device("4711")
+    emulator.store.add_device(id="4711")
     return emulator
 
 

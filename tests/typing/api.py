@@ -1,0 +1,111 @@
+"""What users' type checkers must see. Checked by mypy and basedpyright, never run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_type
+
+from tocsin import (
+    Action,
+    AlarmLike,
+    Change,
+    ChangeStream,
+    Cumulocity,
+    Gap,
+    Level,
+    Origin,
+    Page,
+    Phase,
+    ReconnectPolicy,
+    RetryPolicy,
+    StreamState,
+    StreamStats,
+)
+from tocsin.cumulocity import Alarm, BasicAuth, BearerAuth, Created, Outcome, Severity, Status
+from tocsin.emulator import Emulator, serve
+from tocsin.testing import in_process
+
+
+async def reading(c8y: Cumulocity) -> None:
+    page = await c8y.alarms.list(status=Status.ACTIVE, severity=[Severity.CRITICAL, "MAJOR"])
+    assert_type(page, Page[Alarm])
+    assert_type(page.items, tuple[Alarm, ...])
+    async for alarm in c8y.alarms.list():
+        assert_type(alarm, Alarm)
+    async for later in c8y.alarms.list().pages():
+        assert_type(later, Page[Alarm])
+    assert_type(await c8y.alarms.get("1"), Alarm)
+    assert_type(await c8y.alarms.count(source="4711"), int)
+
+
+async def writing(c8y: Cumulocity) -> None:
+    created = await c8y.alarms.create(type="t", text="x", severity=Severity.MAJOR, source="4711")
+    assert_type(created, Created)
+    assert_type(created.outcome, Outcome)
+    assert_type(created.alarm, Alarm | None)
+    assert_type(await c8y.alarms.update("1", severity=Severity.MINOR), Alarm)
+    assert_type(await c8y.alarms.acknowledge("1"), Alarm)
+    assert_type(await c8y.alarms.clear("1"), Alarm)
+
+
+async def following(c8y: Cumulocity) -> None:
+    stream = c8y.alarms.changes("4711", snapshot="all", overflow="conflate", transport="polling")
+    assert_type(stream, ChangeStream[Alarm])
+    async with stream as entered:
+        assert_type(entered, ChangeStream[Alarm])
+        async for item in stream:
+            assert_type(item, Change[Alarm] | Gap)
+            match item:
+                case Change(action=Action.DELETE):
+                    assert_type(item, Change[Alarm])
+                case Change():
+                    assert_type(item.alarm, Alarm | None)
+                    assert_type(item.origin, Origin)
+                    assert_type(item.key, tuple[str, str])
+                    assert_type(item.received_at, datetime)
+                case Gap():
+                    assert_type(item.recovered, int | None)
+        async for change in stream.only_changes():
+            assert_type(change, Change[Alarm])
+    assert_type(stream.state, StreamState)
+    assert_type(stream.stats, StreamStats)
+
+
+def alike(alarm: Alarm) -> AlarmLike:
+    assert_type(alarm.level, Level | None)
+    assert_type(alarm.phase, Phase | None)
+    assert_type(alarm.time, datetime | None)
+    return alarm
+
+
+def any_change(change: Change[Alarm]) -> Change[AlarmLike]:
+    return change
+
+
+async def making() -> None:
+    async with Cumulocity(
+        "https://acme.example.com",
+        BasicAuth("ada", "secret", tenant="t07007007"),
+        retry=RetryPolicy.none(),
+        reconnect=ReconnectPolicy(maximum=10),
+        open_timeout=None,
+    ) as c8y:
+        assert_type(c8y, Cumulocity)
+        assert_type(c8y.with_options(timeout=5, retry=RetryPolicy(attempts=2)), Cumulocity)
+        await reading(c8y)
+    Cumulocity("https://acme.example.com", BearerAuth("token"))
+    assert_type(Cumulocity.from_env(name="acme"), Cumulocity)
+
+
+async def testing() -> None:
+    emulator = Emulator(profile="seed")
+    async with serve(emulator) as served:
+        assert_type(served.url, str)
+    async with in_process(emulator) as server:
+        Cumulocity(server.url, None, transport_factory=server.transport_factory)
+
+
+def wrong(c8y: Cumulocity) -> None:
+    c8y.alarms.changes(snapshot="some")  # type: ignore[arg-type]
+    c8y.alarms.changes(transport="pigeon")  # type: ignore[arg-type]
+    c8y.alarms.list(colour="red")  # type: ignore[call-arg]
