@@ -510,6 +510,20 @@ async def test_a_slow_platform_is_not_taken_for_a_bare_server():
             assert await until(lambda: one in seen.fold, 300)
 
 
+async def test_a_platform_that_seems_bare_while_it_starts_is_recovered_from_later():
+    async with tenant() as site, site.client() as client:
+        order = site.emulator.faults.add(Fault("hang", path=REST, times=None))
+        async with following(client.alarms.changes(DEVICE)) as seen:
+            await anyio.sleep(100)
+            order.remove()
+            await anyio.sleep(300)
+            site.emulator.go_down()
+            one = add(site)
+            site.emulator.come_up()
+            assert await until(lambda: one in seen.fold, 120)
+            assert [gap.recovered for gap in seen.gaps] == [1]
+
+
 async def test_a_proxys_404_deletes_nothing():
     async with tenant() as site, site.client() as client:
         one = add(site)

@@ -44,6 +44,9 @@ _FIRST_READ: Final = 5.0
 _REFUSALS: Final = 3
 """Reads in a row answered 401 before a stream that was attached believes it."""
 
+_LOOK_AGAIN: Final = 300.0
+"""Seconds between two looks for an API that seemed to be missing: a server that starts may seem so too."""
+
 _IDLE: Final = 60.0
 """The longest sleep in seconds: a stream dropped in another thread is noticed within it."""
 
@@ -87,6 +90,7 @@ class Follower(Reader[A], Generic[R, A]):
         self._attached_at: float | None = None
         self._read_once = False
         self._paused = False
+        self._looked_at = 0.0
         self._overflowed = False
         self._refused = 0
         self._failure: BaseException | None = None
@@ -128,6 +132,9 @@ class Follower(Reader[A], Generic[R, A]):
         self._paused = self.buffer.half_full
         for read in self._tracker.reads(current_time(), paused=self._paused):
             tasks.start_soon(self._read, read)
+        if self._is_look_due(current_time()):
+            self._looked_at = current_time()
+            tasks.start_soon(self._look)
         self._flush()
 
     async def _sleep(self) -> None:
@@ -143,6 +150,8 @@ class Follower(Reader[A], Generic[R, A]):
         due = self._tracker.deadline()
         if due is not None and (due > now or not self._paused):  # else the consumer wakes us
             deadline = min(deadline, due)
+        if not self._tracker.has_api:
+            deadline = min(deadline, max(now, self._looked_at + _LOOK_AGAIN))
         if self._attached_at is not None and not self.is_open:
             deadline = min(deadline, self._attached_at + _FIRST_READ)
         return deadline
@@ -161,6 +170,17 @@ class Follower(Reader[A], Generic[R, A]):
         with self._guard():
             self._tracker.answered(current_time(), self._wall(), read, answer)
             self._read_once = self._read_once or isinstance(answer, WindowAnswer)
+
+    def _is_look_due(self, now: float) -> bool:
+        """Whether to look for an API that seemed to be missing."""
+        if self._tracker.has_api:
+            self._looked_at = now
+        return now >= self._looked_at + _LOOK_AGAIN
+
+    async def _look(self) -> None:
+        if await self._platform.has_api():
+            with self._guard():
+                self._tracker.api_found(current_time(), self._wall())
 
     def _refusal(self, error: AuthenticationError | PermissionDeniedError, read: Read) -> Failed | None:
         """What a refused read means: an answer, or None if the stream cannot go on."""

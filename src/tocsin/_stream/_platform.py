@@ -97,6 +97,10 @@ class Platform(Protocol[R, A_co]):
         """
         ...
 
+    async def has_api(self) -> bool:
+        """Look once more whether there is something to read from, after it seemed that there is not."""
+        ...
+
     def present(self, alarm: R) -> A_co:
         """Make of an alarm what the consumer gets. Must not fail on what was observed."""
         ...

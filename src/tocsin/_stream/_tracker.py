@@ -211,6 +211,14 @@ class Tracker(Schedule[A]):
         if self._spill is not None and self._caught_up:
             self._end_spill(wall)
 
+    def api_found(self, now: float, wall: datetime) -> None:
+        """There is a REST API after all: the answer `NoSuchApi` was a passing one. The first read is made anew."""
+        if self._reads_on:
+            return
+        self._input(now, wall)
+        self._reads_on, self._begun = True, False
+        self._due = [now]
+
     def _check_crowd(self) -> None:
         """More open alarms than may be tracked: an error while the stream starts, a standing gap later."""
         if not self._cells.crowded or self._crowd_told or self._wall is None:
@@ -270,6 +278,11 @@ class Tracker(Schedule[A]):
         if self._cells.crowded and len(self._cells.open) >= self._policy.max_tracked:
             return "more open alarms than are tracked"
         return self._degraded or self._denied
+
+    @property
+    def has_api(self) -> bool:
+        """Whether there is something to read from, as far as is known."""
+        return self._reads_on
 
     @property
     def begun(self) -> bool:

@@ -118,6 +118,10 @@ class AlarmFeed:
                 return NoSuchApi()
             return Failed(str(error), error.retry_after if isinstance(error, StatusError) else None)
 
+    async def has_api(self) -> bool:
+        """Look once more whether there is a REST API."""
+        return await self._proof.look(self._core)
+
     async def _window(self, read: ReadWindow) -> WindowAnswer[bytes]:
         core = self._proof.view(self._core)
         window = await read_window(core, self._scope.query(read), page_size=read.page_size, page=read.page)

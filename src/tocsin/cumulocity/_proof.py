@@ -47,6 +47,15 @@ class RestProof:
             limits = replace(limits, total=total)
         return core.with_options(retry=ONCE, timeouts=limits)
 
+    async def look(self, core: HttpCore) -> bool:
+        """Ask for next to nothing, and note whether the answer is the platform's."""
+        try:
+            await read_window(self.view(core), (), page_size=1)
+        except TocsinError:
+            return False
+        self.proved = True
+        return True
+
     async def is_missing(self, core: HttpCore, error: TocsinError, *, live: bool) -> bool:
         """Whether a failed read shows that there is no such API.
 

@@ -68,6 +68,7 @@ class FakePlatform:
         self.before = None
         self.answer = None
         self.presented = 0
+        self.looks = 0
 
     def attach(self, inlet):
         if not self.is_live:
@@ -84,6 +85,10 @@ class FakePlatform:
     def present(self, alarm):
         self.presented += 1
         return alarm
+
+    async def has_api(self):
+        self.looks += 1
+        return self.answer is None
 
     async def read(self, read):
         self.reads.append(read)

@@ -330,6 +330,27 @@ async def test_a_server_without_reads_keeps_following_with_gaps_that_cannot_be_r
         asked = len(fake.reads)
         await anyio.sleep(2000)
         assert len(fake.reads) == asked
+        assert fake.looks == 6
+        await stream.aclose()
+
+
+async def test_an_api_that_only_seemed_to_be_missing_is_found():
+    fake = platform()
+    fake.answer = lambda read: NoSuchApi()
+    async with Client() as client:
+        stream, _ = follow(client, fake)
+        await entered(stream, fake)
+        fake.tell(("1", "a"))
+        fake.data.write("2", "silent")
+        await anyio.sleep(100)
+        fake.answer = None
+        got = await some(stream, 400)
+        assert fold(got) == {"1": "a", "2": "silent"}
+        fake.cut()
+        fake.data.write("1", "b")
+        fake.connect()
+        assert [getattr(item, "recovered", None) or item.alarm for item in await some(stream, 10)] == ["b", 1]
+        assert fake.looks == 1
         await stream.aclose()
 
 
