@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    import httpx
-
     from tocsin._http._auth import Auth
-    from tocsin._http._transport import Certificate
+    from tocsin._http._transport import Certificate, TransportFactory
     from tocsin._http._wire import Middleware
     from tocsin.bayeux._transport import Transport
     from tocsin.errors import TocsinError
@@ -100,7 +98,7 @@ class BayeuxClient(AsyncContextManagerMixin):
         cert: Certificate | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
-        transport_factory: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        transport_factory: TransportFactory | None = None,
         middleware: Sequence[Middleware] = (),
         rng: random.Random | None = None,
         clock: Callable[[], datetime] | None = None,

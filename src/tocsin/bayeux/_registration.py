@@ -39,11 +39,10 @@ class Registration:
     Attributes:
         channels: What it listens to.
         attached: Whether it was told `on_attached` and nothing was lost since.
-        silent: Nothing is told any more.
         gone: Set when the server has let go of the channels, or can no longer hold them.
     """
 
-    __slots__ = ("_limit", "_listener", "_registrar", "_waiting", "attached", "channels", "gone", "silent")
+    __slots__ = ("_limit", "_listener", "_registrar", "_waiting", "attached", "channels", "gone")
 
     def __init__(
         self, registrar: Registrar, listener: Listener, channels: tuple[str, ...], limit: float
@@ -54,7 +53,6 @@ class Registration:
         self._waiting = False
         self.channels = channels
         self.attached = False
-        self.silent = False
         self.gone = Flag()
 
     async def remove(self) -> None:
@@ -102,13 +100,10 @@ class Registration:
         self._call(lambda: self._listener.on_unreadable(raw))
 
     def closed(self, error: TocsinError | None) -> None:
-        """Pass on the end, and nothing after it."""
+        """Pass on the end."""
         self._call(lambda: self._listener.on_closed(error))
-        self.silent = True
 
     def _call(self, tell: Callable[[], None]) -> None:
-        if self.silent:
-            return
         try:
             tell()
         except Exception:

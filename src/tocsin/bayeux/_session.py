@@ -204,8 +204,7 @@ class Session:
             course.outputs.append(Arrived(tuple(batch.events), ordered=send.kind is Kind.CONNECT))
         for advice in batch.advice:
             course.adopt(Advice.read(advice, course.connection_type))
-        # What a connect's reply leads to comes last, wherever the server put it in the array.
-        for answer in sorted(batch.answers, key=lambda answer: answer.channel == "/meta/connect"):
+        for answer in batch.answers:
             if send.link == course.link:
                 self._answered(answer, now, jitter, empty=not batch.events)
         if send.link == course.link:
@@ -260,9 +259,7 @@ class Session:
             self._course.main = None
             if kind is Kind.HANDSHAKE:
                 self._on_handshake(answer, now, jitter)
-            elif (
-                self.state is not State.DISCONNECTING
-            ):  # faye releases the connect of one who leaves with "retry"
+            elif self.state is not State.DISCONNECTING:  # to one who leaves, faye says "retry"
                 self._on_connect(answer, now, jitter, empty=empty)
         elif (operation := self._operation(answer)) is not None:
             self._on_command(answer, *operation, now, jitter)

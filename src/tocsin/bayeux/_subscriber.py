@@ -153,7 +153,6 @@ class Subscriber:
         for name in registration.channels:
             self._index.discard(name, registration)
             self._session.unwant(name)
-        registration.silent = True
         if self._tasks is None:
             registration.gone.set()
         else:

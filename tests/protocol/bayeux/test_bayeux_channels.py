@@ -99,6 +99,51 @@ def test_a_reply_with_our_id_on_another_channel_is_not_ours() -> None:
     assert p.session.number == 1
 
 
+def test_a_command_is_answered_on_its_own_channel_only() -> None:
+    """bayeux.md 6.37."""
+    p = Player("/a")
+    p.shake()
+    send = p.one()
+    p.reply(send, {**ok(messages(send)[0], subscription="/a"), "channel": "/meta/unsubscribe"})
+    assert p.seen(Stands) == []
+    p.wait()
+    p.subscribe()
+
+
+def test_what_an_old_link_still_brings_is_ignored() -> None:
+    """bayeux.md 2.6: it was told as a loss already."""
+    p = Player("/a")
+    p.up()
+    held = p.one()
+    p.session.renew(p.now, "x", 0.5)
+    p.reply(held, event("/a", 1), ok(messages(held)[0]))
+    p.body(held, b"<html>")
+    assert p.seen(Arrived) == []
+    assert len(p.seen(Lost)) == 1
+
+
+def test_a_refused_channel_is_asked_for_again_by_the_next_who_wants_it() -> None:
+    p = Player("/a", "/b")
+    p.shake()
+    send = p.one()
+    p.reply(send, ok(messages(send)[0]), bad(messages(send)[1], "403::not yet"))
+    p.connect()
+    p.one(Kind.CONNECT)
+    p.session.want("/b")
+    p.subscribe()
+    assert [o.channel for o in p.seen(Stands)] == ["/a", "/b"]
+
+
+def test_what_was_let_go_in_an_outage_is_forgotten_with_the_session() -> None:
+    p = Player("/a", "/b")
+    p.up()
+    p.fail(p.one())
+    p.session.unwant("/b")
+    assert p.session.holds("/b")
+    p.session.renew(p.now, "x", 0.5)
+    assert not p.session.holds("/b")
+
+
 def test_unreadable_elements_are_told() -> None:
     """bayeux.md 6.40."""
     p = Player("/a")

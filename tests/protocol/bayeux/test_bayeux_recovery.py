@@ -106,6 +106,8 @@ def test_after_an_outage_the_servers_word_is_followed_at_once() -> None:
     send = p.one()
     p.reply(send, bad(messages(send)[0], "402::x", advice=HANDSHAKE))
     assert p.wait() == 0
+    p.fail(p.one(Kind.HANDSHAKE), ConnectError("down again"))
+    assert p.wait() == 0.5
 
 
 def test_an_outage_shorter_than_the_servers_patience_keeps_the_session() -> None:

@@ -251,6 +251,29 @@ async def test_a_cancelled_receive_loses_nothing():
     assert got == list(range(200))
 
 
+async def test_a_full_buffer_does_not_starve_other_tasks():
+    web, turns = Web(Server()), 0
+    async with (
+        web_client(web) as (client, _),
+        client.subscribe("/a") as news,
+        anyio.create_task_group() as tasks,
+    ):
+        for n in range(100):
+            web.server.publish("/a", n)
+        await anyio.sleep(1)
+
+        async def other():
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        tasks.start_soon(other)
+        await take(news, 100)
+        assert turns >= 50
+        tasks.cancel_scope.cancel()
+
+
 async def test_copies_for_overlapping_patterns():
     """bayeux.md 6.39: one delivery each by default; copies that a server sends can be merged."""
     server = Server()

@@ -306,7 +306,62 @@ async def test_removing_is_bounded_and_may_be_repeated():
         server.frozen = False
         await anyio.sleep(100)
         assert len(ear.told) == told
-        assert registration.silent
+
+
+async def test_removing_one_of_two_is_bounded_too():
+    """bayeux.md 6.42, 6.48: the unsubscribe is not answered, and nobody waits for it."""
+    server, one, two = Server(), Ear(), Ear()
+    async with serving(server, close_timeout=2.0) as subscriber:
+        first = subscriber.add(one, ["/a"])
+        subscriber.add(two, ["/b"])
+        await two.hears("attached")
+        server.frozen = server.rude = True
+        begun = anyio.current_time()
+        await first.remove()
+        assert anyio.current_time() - begun <= 2.1
+
+
+async def test_a_failed_command_is_a_loss_until_the_next_good_connect():
+    """bayeux.md 1.7: events may have been written into the answer that did not come."""
+
+    class Losing(Wire):
+        async def exchange(self, messages, **limits):
+            reply = await super().exchange(messages, **limits)
+            if b"/late" in messages and len(ear.all("lost")) == 0:
+                raise TransportError("cut off", maybe_applied=True)
+            return reply
+
+    server, ear, other = Server(), Ear(), Ear()
+    async with serving(server, lambda _: Losing(server)) as subscriber:
+        subscriber.add(ear, ["/a"])
+        await ear.hears("alive", 2)
+        subscriber.add(other, ["/late"])
+        await ear.hears("lost")
+        alive = len(ear.all("alive"))
+        await ear.hears("attached", 2)
+        assert len(ear.all("alive")) == alive + 1
+        await other.hears("attached")
+    assert [told[1] for told in ear.all("lost")] == [False]
+
+
+async def test_a_farewell_that_is_not_heard_is_given_up():
+
+    class Deaf(Wire):
+        async def exchange(self, messages, **limits):
+            if b"/meta/disconnect" in messages:
+                await anyio.sleep_forever()
+            return await super().exchange(messages, **limits)
+
+    server, ear = Server(), Ear()
+    server.rude = True
+    async with serving(server, lambda _: Deaf(server), close_timeout=2.0) as subscriber:
+        subscriber.add(ear, ["/a"])
+        await ear.hears("attached")
+        subscriber.renew("it seems deaf")
+        await ear.hears("attached", 2)
+        assert not server.transports[0].closed
+        await anyio.sleep(2.1)
+        assert server.transports[0].closed
 
 
 async def test_an_idle_subscriber_holds_no_session():
