@@ -53,7 +53,8 @@ def but(**changes):
         dict(reversed(REST.items())),
     ],
     ids=lambda alarm: (
-        ",".join(k for k in sorted(REST.keys() | alarm.keys()) if REST.get(k, 0) != alarm.get(k, 0)) or "order"
+        ",".join(k for k in sorted(REST.keys() | alarm.keys()) if REST.get(k, 0) != alarm.get(k, 0))
+        or "order"
     ),
 )
 def test_one_state_in_the_spelling_of_both_channels_is_the_same(spelling):
