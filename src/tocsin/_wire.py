@@ -240,6 +240,7 @@ class WireModel(BaseModel):
         wire = parse_object(raw, what=noun)
         fields = {name: value for name, value in wire.items() if name in cls._spellings}
         mended: set[str] = set()
+        dropped: set[str] = set()
         while True:
             try:
                 return cls.__pydantic_validator__.validate_python(  # type: ignore[no-any-return]
@@ -247,14 +248,18 @@ class WireModel(BaseModel):
                 )
             except ValidationError as error:
                 wrong = {str(item["loc"][0]): item["type"] for item in error.errors(include_input=False)}
-            if "id" in wrong or not wrong.keys() <= cls._spellings.keys() - mended.intersection(("id",)):
-                raise ProtocolError(f"the {noun} has no usable id", detail=excerpt(raw))
+            # A field that takes neither what was mended nor nothing is one that a subclass insists on.
+            unusable = [n for n in wrong if n == "id" or n in dropped or n not in cls._spellings]
+            if unusable:
+                raise ProtocolError(f"the {noun} has no usable {unusable[0]}", detail=excerpt(raw))
             for name, kind in wrong.items():
                 values = [fields.pop(spelling, None) for spelling in cls._spellings[name]]
-                if name not in mended:
+                if name in mended:
+                    dropped.add(name)
+                else:
                     value = next((value for value in values if value is not None), None)
                     fields[name] = cls._mend(name, value, kind)
-                mended.add(name)
+                    mended.add(name)
 
     @classmethod
     def _mend(cls, name: str, value: Any, kind: str) -> Any:  # noqa: ARG003 - subclasses look at it

@@ -273,3 +273,12 @@ def test_a_subclass_types_its_own_fragment() -> None:
     assert alarm.fragments == {}
     assert DoorAlarm.from_raw(b'{"id":"1","acme_Door":3}').acme_Door is None
     assert alarm != Alarm.from_raw(RAW)
+
+
+def test_a_field_that_a_subclass_insists_on_is_a_protocol_error_where_it_is_unusable() -> None:
+    class DoorAlarm(Alarm):
+        acme_Door: dict[str, float]  # noqa: N815 - the platform's spelling
+
+    for raw in (b'{"id":"1"}', b'{"id":"1","acme_Door":3}', b'{"id":"1","acme_Door":null,"severity":[]}'):
+        with pytest.raises(ProtocolError, match="no usable acme_Door"):
+            DoorAlarm.from_raw(raw)
