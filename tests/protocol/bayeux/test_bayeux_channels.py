@@ -15,6 +15,7 @@ from tocsin.bayeux._outputs import (
     Dropped,
     Kind,
     Lost,
+    Stands,
     Unreadable,
 )
 from tocsin.bayeux._state import State
