@@ -201,7 +201,8 @@ class Rules(Generic[A]):
             # forgotten.
             forgotten = self._cells.forgotten
             return not seen.open and (early or (forgotten is not None and seen.updated <= forgotten))
-        return self._started_at is not None and early and not (self._snapshot and seen.open)
+        # An open one that the first read did not show is given even if its stamp is older: clocks may differ.
+        return self._started_at is not None and early and not seen.open
 
     def _row_same(self, cell: Cell, seen: Observed[A], basis: Basis, *, after: bool) -> bool:
         if not cell.given:
@@ -304,6 +305,8 @@ class Rules(Generic[A]):
         cell.adopt(seen, lane)
         cell.seq = self._seq
         cell.given = True
+        if (doubt := self._doubts.get(seen.id)) is not None:
+            doubt.strikes = 0  # those reads were older than another state than this one
         visible = seen.wanted or cell.shown
         cell.shown = seen.wanted
         self._cells.place(seen.id, cell)
