@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from tocsin.emulator._emulator import Emulator
 
 CONTROL: Final = "/__emulator__"
-REALTIME: Final = frozenset({"/notification/realtime", "/cep/realtime"})
+REALTIME: Final = ("/notification/realtime", "/cep/realtime")
 
 
 class App:
@@ -96,7 +95,7 @@ class App:
 
     async def _handle(self, exchange: Exchange) -> Reply | None:
         emulator = self._emulator
-        messages = _messages(exchange) if exchange.path in REALTIME else ()
+        messages = _messages(exchange) if exchange.path.startswith(REALTIME) else ()
         seen = Seen(exchange.method, exchange.path, exchange.query, messages)
         self._count(exchange, messages)
         if emulator.down:
@@ -163,8 +162,8 @@ class App:
 
 def _messages(exchange: Exchange) -> Sequence[Any]:
     try:
-        found = json.loads(exchange.body)
-    except (ValueError, RecursionError):
+        found = exchange.json
+    except RefusedError:
         return ()
     return found if isinstance(found, list) else [found]
 

@@ -5,12 +5,12 @@ Every method is called with the store's lock held, so that writers on other thre
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tocsin.emulator._access import ALARM_READ
+from tocsin.emulator._json import dump
 from tocsin.emulator._session import Answer, Caller, End, Hold, Message, Session, failure, reply, seconds
 
 if TYPE_CHECKING:
@@ -125,17 +125,17 @@ class Hub:
             self._release(session, "duplicate")
         session.queue.extend(session.late)
         session.late.clear()
-        several = self._several(session)
-        if alone and hold_for > 0 and not session.queue and not several and self.held < self._limits.held:
+        crowded = self._several(session) or self.held >= self._limits.held
+        if alone and hold_for > 0 and not session.queue and not crowded:
             answer.hold = Hold(session, message, hold_for)
             return b""
         answer.parts.extend(self.take(session))
-        return self.connected(session, message, several=several)
+        return self.connected(session, message, crowded=crowded)
 
-    def connected(self, session: Session, message: Message, *, several: bool = False) -> bytes:
-        """The reply to a connect that went well."""
+    def connected(self, session: Session, message: Message, *, crowded: bool = False) -> bytes:
+        """The reply to a connect that went well; a client that cannot be held is asked to poll slowly."""
         extra: dict[str, Any] = {"data": None} if self.settings.null_data else {}
-        if several:
+        if crowded:
             session.advise = True
             pause = self.settings.multiple_clients_interval
             extra["advice"] = {
@@ -317,4 +317,4 @@ class Hub:
 
     def _event(self, channel: str, data: bytes) -> bytes:
         self._events += 1  # an id of the server's own, which may well equal one of the client's
-        return b'{"id":"%d","channel":%s,"data":%s}' % (self._events, json.dumps(channel).encode(), data)
+        return b'{"id":"%d","channel":%s,"data":%s}' % (self._events, dump(channel), data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import replace
 from random import Random
@@ -16,6 +15,7 @@ from tocsin.emulator._bayeux import Hub
 from tocsin.emulator._clock import Clock, utc_now
 from tocsin.emulator._http import Requests, Routes
 from tocsin.emulator._inventory import Inventory
+from tocsin.emulator._json import dump
 from tocsin.emulator._long_polling import LongPolling
 from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, Profile, Settings
 from tocsin.emulator._store import Notice, Store
@@ -182,16 +182,16 @@ class Emulator:
             data: Any JSON.
         """
         with self.store.lock:
-            self._hub.publish(channel, json.dumps(data, separators=(",", ":")).encode())
+            self._hub.publish(channel, dump(data))
 
     def restart(self) -> None:
         """Restart the server: all connections end, all sessions are gone, alarms stay."""
-        with self.store.lock:
-            self._hub.forget_all()
         for tap in list(self.app.live):
             tap.abort()
         for server in self.servers:  # not with the lock held: a server on another thread may wait for it
             server.cut()
+        with self.store.lock:
+            self._hub.forget_all()
 
     def go_down(self) -> None:
         """Restart, but refuse connections until `come_up`."""
@@ -244,10 +244,14 @@ class Emulator:
         AlarmApi(self.store, self.settings, self.clock).register(routes)
         TenantApi(self.access).register(routes)
         Inventory(self.store).register(routes)
-        if self.settings.bayeux.notification_path:
-            routes.add("/notification/realtime", POST=self._polling)
-        if self.settings.bayeux.cep_path:
-            routes.add("/cep/realtime", POST=self._polling)
+        settings = self.settings.bayeux
+        paths = {"/notification/realtime": settings.notification_path, "/cep/realtime": settings.cep_path}
+        for path in (path for path, there in paths.items() if there):
+            routes.add(path, POST=self._polling)
+            routes.add(path + "/", POST=self._polling)
+            routes.add(
+                path + "/{command}", POST=self._polling
+            )  # CometD's clients append /handshake, /connect
         return routes
 
     def _publish(self, notice: Notice) -> None:

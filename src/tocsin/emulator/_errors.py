@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from tocsin.emulator._json import dump
 
 INFO = "https://cumulocity.com/api/core/#tag/Error-reporting"
 
@@ -28,7 +28,7 @@ class RefusedError(Exception):
 
     def body(self) -> bytes:
         """The error as JSON text."""
-        return json.dumps({"error": self.error, "message": self.message, "info": INFO}).encode()
+        return dump({"error": self.error, "message": self.message, "info": INFO})
 
 
 def invalid(message: str) -> RefusedError:

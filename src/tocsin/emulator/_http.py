@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.routing import compile_path
 
 from tocsin.emulator._errors import RefusedError
+from tocsin.emulator._json import load
 
 if TYPE_CHECKING:
     from tocsin.emulator._access import User
@@ -83,8 +83,8 @@ class Exchange:
             RefusedError: 400, it is none.
         """
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
+            return load(self.body)
+        except ValueError:
             raise RefusedError(400, "general/malformedRequest", "The request's body is not JSON") from None
 
     @property

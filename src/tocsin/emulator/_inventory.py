@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from tocsin.emulator._access import INVENTORY_ADMIN, INVENTORY_READ
 from tocsin.emulator._devices import KINDS, Device
 from tocsin.emulator._errors import invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
+from tocsin.emulator._json import dump
 from tocsin.emulator._query import paging
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ class Inventory:
             body["next"] = f"{url}{page.page + 1}"
         if page.page > 1:
             body["prev"] = f"{url}{page.page - 1}"
-        return Reply(200, _json(body), "managedObjectCollection")
+        return Reply(200, dump(body), "managedObjectCollection")
 
     def create(self, exchange: Exchange) -> Reply:
         """Create a managed object."""
         exchange.user.need(INVENTORY_ADMIN)
         view = self._store.device_view(self._store.add_object(exchange.object))
-        return Reply(201, _json(view), "managedObject", (("Location", view["self"]),))
+        return Reply(201, dump(view), "managedObject", (("Location", view["self"]),))
 
     def get(self, exchange: Exchange, id: str) -> Reply:
         """Read one."""
@@ -67,7 +67,7 @@ class Inventory:
     def update(self, exchange: Exchange, id: str) -> Reply:
         """Change one: its name, its required availability, any fragment."""
         exchange.user.need(INVENTORY_ADMIN)
-        return Reply(200, _json(self._store.update_device(id, exchange.object)), "managedObject")
+        return Reply(200, dump(self._store.update_device(id, exchange.object)), "managedObject")
 
     def delete(self, exchange: Exchange, id: str) -> Reply:
         """Delete one, its alarms with it."""
@@ -79,7 +79,7 @@ class Inventory:
         """The references to one kind of children."""
         exchange.user.need(INVENTORY_READ)
         view = self._store.device_view(self._store.devices.get(id))
-        return Reply(200, _json(view[_kind(kind)]), "managedObjectReferenceCollection")
+        return Reply(200, dump(view[_kind(kind)]), "managedObjectReferenceCollection")
 
     def add_child(self, exchange: Exchange, id: str, kind: str) -> Reply:
         """Put a device below another: `{"managedObject":{"id":"…"}}`."""
@@ -89,10 +89,10 @@ class Inventory:
             raise invalid("managedObject with an id is missing")
         self._store.devices.link(id, str(child["id"]), _kind(kind))
         view = self._store.device_view(self._store.devices.get(str(child["id"])))
-        return Reply(201, _json({"managedObject": view}), "managedObjectReference")
+        return Reply(201, dump({"managedObject": view}), "managedObjectReference")
 
     def _reply(self, device: Device) -> Reply:
-        return Reply(200, _json(self._store.device_view(device)), "managedObject")
+        return Reply(200, dump(self._store.device_view(device)), "managedObject")
 
 
 def _kind(kind: str) -> str:
@@ -110,7 +110,3 @@ def _wanted(device: Device, params: Mapping[str, Any]) -> bool:
         and (fragments is None or fragments in device.doc)
         and (names is None or device.name == names)
     )
-
-
-def _json(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()

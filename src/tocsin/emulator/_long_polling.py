@@ -52,8 +52,12 @@ class LongPolling:
         self._clock = clock
         self.polls: dict[HeldPoll, None] = {}
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: Exchange, command: str = "") -> None:  # noqa: ARG002
         """Handle one request to its end.
+
+        Args:
+            exchange: The request.
+            command: What the path ends with; the messages say the same.
 
         Raises:
             GoneError: The client left, or a fault ended the connection.
@@ -71,9 +75,12 @@ class LongPolling:
         if answer.hold is not None:
             await self._hold(exchange, poll, answer.hold, self._headers(exchange, answer, None))
             return
-        body = answer.body() if answer.status == 200 and exchange.wants_body else b""
+        body = answer.body() if answer.status == 200 and self._wants_body(exchange) else b""
         await exchange.tap.start(answer.status, self._headers(exchange, answer, len(body)))
         await exchange.tap.write(body)
+
+    def _wants_body(self, exchange: Exchange) -> bool:
+        return exchange.wants_body or not self._hub.settings.needs_accept
 
     def _headers(self, exchange: Exchange, answer: Answer, length: int | None) -> list[tuple[bytes, bytes]]:
         headers = [
@@ -145,7 +152,7 @@ class LongPolling:
                     self._let_go(poll, hold)
                     return b""
             self._let_go(poll, hold)
-        return answer.body() if exchange.wants_body else b""
+        return answer.body() if self._wants_body(exchange) else b""
 
     def _let_go(self, poll: HeldPoll, hold: Hold) -> None:
         """The poll is held no more; its session has until `max_interval` from now to send the next."""

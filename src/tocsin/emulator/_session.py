@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tocsin.emulator._json import dump
 
 if TYPE_CHECKING:
     from tocsin.emulator._access import User
@@ -101,7 +102,7 @@ def reply(message: Message, *, successful: bool, **more: Any) -> bytes:
     made: dict[str, Any] = {"id": message["id"]} if "id" in message else {}
     made |= {"channel": message.get("channel"), "successful": successful}
     made |= {key: value for key, value in more.items() if key == "data" or value is not None}
-    return json.dumps(made, separators=(",", ":")).encode()
+    return dump(made)
 
 
 def failure(message: Message, error: str, *, advice: Mapping[str, Any] | None = None, **more: Any) -> bytes:

@@ -24,6 +24,7 @@ class BayeuxSettings:
         require_cookie: Tie a session to its `BAYEUX_BROWSER` cookie, as CometD does.
         multiple_clients_interval: The advised interval for a second session in one cookie store.
         unknown_session: The error text for an unknown client; newer engines say `402::session_unknown`.
+        needs_accept: Answer requests without an `Accept` header with an empty body, as the documents say.
         null_data: Put `"data":null` into connect replies, as captured traffic shows.
         array_data: Send the payload as an array of `{realtimeAction, data}`, as the documents print it.
         live_last_updated: Whether alarms in notifications carry `lastUpdated`.
@@ -43,6 +44,7 @@ class BayeuxSettings:
     require_cookie: bool = True
     multiple_clients_interval: float = 2.0
     unknown_session: str = "402::Unknown client"
+    needs_accept: bool = True
     null_data: bool = True
     array_data: bool = False
     live_last_updated: bool = True

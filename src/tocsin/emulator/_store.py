@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from tocsin.emulator._clock import Clock, to_text
 from tocsin.emulator._devices import Device, Devices
 from tocsin.emulator._errors import RefusedError, invalid, missing, too_many
 from tocsin.emulator._index import Index, newest_first, widened
+from tocsin.emulator._json import dump
 from tocsin.emulator._ledger import Action, Ledger
 from tocsin.emulator._query import Query
 
@@ -266,7 +266,7 @@ class Store:
     def raw(self, alarm: Alarm) -> bytes:
         """The same as JSON text, made once for each state."""
         if alarm.raw is None:
-            alarm.raw = json.dumps(self.view(alarm), separators=(",", ":")).encode()
+            alarm.raw = dump(self.view(alarm))
         return alarm.raw
 
     def live(self, alarm: Alarm) -> bytes:
@@ -276,7 +276,7 @@ class Store:
             made["source"].pop("name", None)
             if not self._settings.bayeux.live_last_updated:
                 made.pop("lastUpdated", None)
-            alarm.live = json.dumps(made, separators=(",", ":")).encode()
+            alarm.live = dump(made)
         return alarm.live
 
     def link(self, id: str) -> str:

@@ -7,13 +7,13 @@ page open in a browser can reach it.
 from __future__ import annotations
 
 import hmac
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from tocsin.emulator._errors import RefusedError, invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
+from tocsin.emulator._json import dump
 from tocsin.emulator.faults import Ordered, from_json
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _json(body: Mapping[str, Any], status: int = 200) -> Reply:
-    return Reply(status, json.dumps(body, separators=(",", ":")).encode())
+    return Reply(status, dump(body))
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

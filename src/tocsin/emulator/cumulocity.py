@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from tocsin.emulator._access import ALARM_ADMIN, ALARM_READ, Access
 from tocsin.emulator._errors import forbidden, invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
+from tocsin.emulator._json import dump
 from tocsin.emulator._query import Paging, Query, paging, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tocsin.emulator._alarms import Alarm
     from tocsin.emulator._clock import Clock
@@ -55,7 +55,7 @@ class AlarmApi:
         url = f"{exchange.base}{_ALARMS}"
         body: dict[str, Any] = {"self": f"{exchange.base}/alarm", "alarms": {"self": url}}
         body.update((key, f"{url}?{template}") for key, template in _TEMPLATES.items())
-        return Reply(200, _json(body), "alarmApi")
+        return Reply(200, dump(body), "alarmApi")
 
     def list(self, exchange: Exchange) -> Reply:
         """A page, newest first by the alarm's time. A user without the role sees fewer, not an error."""
@@ -76,7 +76,7 @@ class AlarmApi:
             more = len(shown) == page.size
         links = _links(exchange, page, more=more)
         rows = b",".join([alarm.raw or self._store.raw(alarm) for alarm in shown])
-        body = b'{"alarms":[%s],"statistics":%s,%s' % (rows, _json(statistics), _json(links)[1:])
+        body = b'{"alarms":[%s],"statistics":%s,%s' % (rows, dump(statistics), dump(links)[1:])
         return Reply(200, body, "alarmCollection")
 
     def count(self, exchange: Exchange) -> Reply:
@@ -144,7 +144,7 @@ class AlarmApi:
     def _submitted(self, submitted: Submitted) -> Reply:
         if submitted.alarm is None:
             view = self._store.submitted_view(submitted)
-            return Reply(201, _json(view), "alarm", (("Location", view["self"]),))
+            return Reply(201, dump(view), "alarm", (("Location", view["self"]),))
         raw = self._store.raw(submitted.alarm)
         return Reply(201, raw, "alarm", (("Location", self._store.link(submitted.alarm.id)),))
 
@@ -170,7 +170,7 @@ class TenantApi:
             "customProperties": {},
             "applications": {"references": []},
         }
-        return Reply(200, _json(body), "currentTenant")
+        return Reply(200, dump(body), "currentTenant")
 
     def user(self, exchange: Exchange) -> Reply:
         """The user, with the effective roles."""
@@ -181,7 +181,7 @@ class TenantApi:
             "self": f"{exchange.base}/user/currentUser",
             "effectiveRoles": [{"id": role, "name": role} for role in sorted(user.roles)],
         }
-        return Reply(200, _json(body), "currentUser")
+        return Reply(200, dump(body), "currentUser")
 
 
 def _totals(page: Paging, number: int) -> dict[str, int]:
@@ -210,7 +210,3 @@ def _links(exchange: Exchange, page: Paging, *, more: bool) -> dict[str, str]:
     if more:
         links["next"] = url(page.page + 1)
     return links
-
-
-def _json(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()

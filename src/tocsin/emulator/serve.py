@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tocsin.emulator._emulator import Emulator
 
 _BACKLOG = 512
+_GRACE = 1.0  # seconds for requests to notice that the server stops
 _PATIENCE = 10.0  # seconds for the server's thread to do what it is told
 
 
@@ -72,9 +73,13 @@ class Protocol(H11Protocol):
 
         async def with_wire(scope: Any, receive: Any, send: Any) -> None:
             scope["extensions"] = {**scope.get("extensions", {}), "tocsin.wire": wire}
-            await app(scope, receive, send)
+            with suppress(asyncio.CancelledError):  # only a server that stops cancels; uvicorn would log it
+                await app(scope, receive, send)
 
         self.app = with_wire
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: there is no WebSocket here yet, and the app tells the client."""
 
 
 class Served:
@@ -157,9 +162,11 @@ class Served:
             await self._cut()
             if self._socket is not None:
                 self._socket.close()
-            for task in list(self._state.tasks):
-                task.cancel()
-            await asyncio.gather(*self._state.tasks, *self._pending, return_exceptions=True)
+            if tasks := {*self._state.tasks, *self._pending}:
+                _done, late = await asyncio.wait(tasks, timeout=_GRACE)  # their connections are gone
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
 
     def _bind(self) -> None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET

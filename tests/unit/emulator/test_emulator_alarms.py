@@ -315,3 +315,38 @@ async def test_stamps_never_fall_though_the_clock_does():
     clock.jump(-3600)
     second = emulator.store.update(first["id"], {"text": "x"})
     assert second["lastUpdated"] >= first["lastUpdated"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":NaN}',
+        b'{"a":1e999}',
+        b'{"a":-Infinity}',
+        b"[" * 100_000,
+        b'{"a":' + b"[" * 300 + b"]" * 300 + b"}",
+        b"\xff",
+    ],
+)
+async def test_what_cannot_be_written_again_is_not_taken(emulator, body):
+    async with talking(emulator) as talk:
+        made = (await talk.post()).json()["id"]
+        for reply in (
+            await talk.http.put(f"/alarm/alarms/{made}", content=body),
+            await talk.http.post("/alarm/alarms", content=body),
+            await talk.http.post("/notification/realtime", content=body),
+        ):
+            assert reply.status_code == 400
+        assert len(await talk.alarms()) == 1
+
+
+async def test_text_crosses_as_utf_8(emulator):
+    async with talking(emulator) as talk:
+        text = "Tür\u2028\u0085<script>\u202e\N{BELL}"
+        made = (await talk.post(text=text)).json()
+        assert made["text"] == text
+        raw = (await talk.get(f"/alarm/alarms/{made['id']}")).content
+        assert "\u2028\u0085".encode() in raw
+        lone = await talk.http.put(f"/alarm/alarms/{made['id']}", content=b'{"text":"\\ud800"}')
+        assert lone.json()["text"] == "?"
+        assert len(await talk.alarms()) == 1

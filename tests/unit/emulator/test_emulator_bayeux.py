@@ -56,6 +56,9 @@ async def test_a_bare_object_is_taken_and_no_accept_gives_no_body(emulator):
         del talk.http.headers["accept"]
         reply = await talk.http.post(talk.path, json=shake)
         assert (reply.status_code, reply.content) == (200, b"")
+    async with talking(Emulator(bayeux=BayeuxSettings(needs_accept=False))) as talk:
+        del talk.http.headers["accept"]
+        assert (await talk.http.post(talk.path, json=shake)).json()[0]["successful"]
 
 
 async def test_events_come_before_the_reply_with_the_concrete_channel(emulator):
@@ -317,3 +320,11 @@ async def test_anything_can_be_published(emulator):
         emulator.publish("/alarms/1", [1, {"a": None}])
         reply = await talk.connect()
         assert json.loads(json.dumps(reply[0]["data"])) == [1, {"a": None}]
+
+
+async def test_clients_of_cometd_append_the_command_to_the_path(emulator):
+    async with talking(emulator) as talk:
+        for path in ("/notification/realtime/", "/cep/realtime/handshake", "/cep/realtime/connect"):
+            there = Talk(talk.http, path)
+            assert (await there.handshake())["successful"]
+        assert emulator.requests.channels["/meta/handshake"] == 3

@@ -203,8 +203,9 @@ async def test_caps_on_sessions_polls_and_queues():
             tasks.start_soon(hold)
             await emulator.until(lambda: emulator.held_polls == 1)
             begun = anyio.current_time()
-            await two.connect(5)
+            [reply] = await two.connect(5)
             assert anyio.current_time() == begun
+            assert reply["advice"]["interval"] == 2000
         await one.connect()
         for number in range(3):
             emulator.store.create({"source": "1", "type": str(number)})

@@ -248,6 +248,17 @@ async def test_leaving_ends_held_polls_and_the_thread():
         socket.create_connection(("127.0.0.1", server.port), timeout=2)
 
 
+async def test_stopping_says_nothing(capfd, caplog):
+    emulator = Emulator()
+    emulator.faults.add(Fault("delay", seconds=3600))
+    async with serve(emulator) as server:
+        busy = Wire(server.port)
+        busy.request(GET)
+        await emulator.until(lambda: emulator.requests.total == 1)
+    busy.close()
+    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
+
+
 async def test_ipv6():
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
