@@ -151,8 +151,10 @@ class Schedule(Losses[A]):
 
     def _begin_pass(self, *, as_sweep: bool) -> None:
         closed_from = None if self._blind else self._cells.oldest_closed()
-        windows = [Window(part, resolved=False, updated_from=None) for part in self._partitions]
-        if closed_from is not None:
+        # Without a cursor only the whole scope tells what was raised and closed since the first read.
+        whole = None if self._cursor is None and not self._blind else False
+        windows = [Window(part, resolved=whole, updated_from=None) for part in self._partitions]
+        if closed_from is not None and whole is False:
             windows += [Window(part, resolved=True, updated_from=closed_from) for part in self._partitions]
         plan = self._plan(Purpose.PASS, windows)
         if as_sweep:
@@ -304,6 +306,10 @@ class Schedule(Losses[A]):
         if done.as_sweep and self._wall is not None:
             blind = self._blind or self._cursor is None
             self._advance(done.plan)
+            if self._started_at is None and self._cursor is not None:
+                # Nothing had told the server's time: which of the closed alarms were closed since then?
+                self._started_at = self._cursor
+                self._open_loss(self._whole_or(self._wall), "the server told no time", seq=done.plan.seq - 1)
             self._whole(done.plan, self._wall, recoverable=not blind)
 
     def _abort_pass(self, cause: str, asked: float | None) -> None:

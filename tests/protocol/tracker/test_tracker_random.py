@@ -41,7 +41,7 @@ worlds = st.builds(
 )
 
 
-@settings(max_examples=80, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(faults=worlds, seed=st.integers(0, 2**16))
 def test_any_mixture_of_faults(faults: Faults, seed: int) -> None:
     Simulation(seed, faults).run()

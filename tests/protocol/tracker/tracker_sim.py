@@ -130,7 +130,10 @@ class Simulation:
         self.renewals = 0
         self.began: list[float] = []
         self.baseline: list[Version] = []
-        self.begun = faults.snapshot is not False
+        # dropped changes and alarms that were closed at the start may or may not be known to the consumer
+        self.exact_filter = faults.snapshot is True and faults.date and not faults.slow
+        self.begun = False
+        self.begun_at = 0.0
         self.ever_hidden: set[str] = set()
         self.strict = not faults.replica
 
@@ -199,6 +202,7 @@ class Simulation:
         self.consume()
         if self.tracker.begun and not self.begun:
             self.begun = True
+            self.begun_at = self.now
             self.know()
         cursor = self.tracker.cursor
         if cursor is not None:
@@ -210,9 +214,13 @@ class Simulation:
 
     def know(self) -> None:
         """A consumer without a snapshot is taken to know what the first read showed."""
-        for version in self.baseline:
-            if self.given.get(version.id, -1) < version.n and (
-                not self.faults.filtered or version.content[1] == "MAJOR"
+        for version in self.baseline if self.faults.snapshot is False else ():
+            hidden = self.faults.filtered and version.content[1] != "MAJOR"
+            later = self.model.alarms[version.id].last.n > version.n
+            if (
+                self.given.get(version.id, -1) < version.n
+                and not hidden
+                and not (self.faults.filtered and later)
             ):
                 self.fold.setdefault(version.id, version)
 
@@ -413,7 +421,8 @@ class Simulation:
         if item.action is not Action.DELETE or alarm.last.deleted:
             self.given[item.id] = version.n
             self.when[item.id, version.n] = self.now
-        if item.observed is not None and not item.observed.wanted and item.id not in self.fold:
+        hidden = item.observed is not None and not item.observed.wanted
+        if hidden and self.exact_filter and item.id not in self.fold:
             raise BrokenPromiseError(f"{item.id} does not pass the filter and was not held")
         if item.action is Action.DELETE or not item.observed.wanted:
             self.fold.pop(item.id, None)
@@ -447,8 +456,9 @@ class Simulation:
             if held is not None:
                 raise BrokenPromiseError(f"{alarm.id} left the filter and that was not told")
             return
-        if held is None and not alarm.last.open and not alarm.last.told:
-            return
+        early = alarm.last.at < self.begun_at + max(0, -self.faults.skew) / 1000
+        if held is None and not alarm.last.open and (early or not self.faults.date):
+            return  # closed before the first read was complete, as far as the server's clocks can tell
         if held is None or held.content != alarm.last.content:
             raise BrokenPromiseError(f"{alarm.id} is {alarm.last.content}, held as {held and held.content}")
 
