@@ -106,9 +106,11 @@ class Rules(Generic[A]):
             self._doubt(cell, seen.id, seen, action)
         elif self._is_same(cell, seen):
             self._drop_same(cell, seen, action, lane)
+        elif self._is_newer(cell, seen):
+            self._give(cell, seen, action, Origin.LIVE, lane)
         elif self._is_redelivery(cell, seen):
             self._duplicates += 1
-        elif self._is_newer(cell, seen) or self._in_order(cell, seen, lane):
+        elif self._in_order(cell, seen, lane):
             self._give(cell, seen, action, Origin.LIVE, lane)
         else:
             self._doubt(cell, seen.id, seen, action)
