@@ -119,7 +119,10 @@ class Rules(Generic[A]):
         # lastUpdated is not learned here: in A→B→A the message may be an old A, redelivered.
         # A state that only the silent first read knew, and a message tells, is news to the consumer.
         if not (cell.given and cell.told):
-            self._give(cell, seen, action, Origin.LIVE, lane)
+            if seen.updated is None and lane < 0:
+                self._doubt(cell, seen.id, seen, action)
+            else:
+                self._give(cell, seen, action, Origin.LIVE, lane)
             return
         self._duplicates += 1
         cell.hinted |= seen.updated is None or seen.rest is None

@@ -131,7 +131,7 @@ class Simulation:
         self.began: list[float] = []
         self.baseline: list[Version] = []
         # dropped changes and alarms that were closed at the start may or may not be known to the consumer
-        self.exact_filter = faults.snapshot is True and faults.date and not faults.slow
+        self.exact_filter = faults.snapshot is True and faults.date and faults.skew >= 0 and not faults.slow
         self.begun = False
         self.begun_at = 0.0
         self.ever_hidden: set[str] = set()
