@@ -40,7 +40,8 @@ class Index:
 
     def get(self, id: str) -> Alarm | None:
         """The alarm's current state."""
-        return self._alarms.get(int(id)) if id.isascii() and id.isdigit() and len(id) < 20 else None
+        alarm = self._alarms.get(int(id)) if id.isascii() and id.isdigit() and len(id) < 20 else None
+        return alarm if alarm is not None and alarm.id == id else None
 
     def repeat_of(self, source: str, kind: str) -> Alarm | None:
         """The open alarm on which a POST with this source and type would be counted."""
