@@ -297,3 +297,24 @@ def test_a_fatal_end_can_be_followed_by_a_new_wish() -> None:
     p.session.want("/a")
     p.up()
     assert p.session.state is State.CONNECTED
+
+
+def test_a_handshake_that_is_refused_while_leaving_ends_it() -> None:
+    p = Player("/a")
+    send = p.one()
+    p.session.close(p.now)
+    p.reply(send, bad(messages(send)[0], "500::busy"))
+    assert p.session.state is State.CLOSED
+    assert p.seen(Closed) == [Closed(None)]
+
+
+def test_what_a_late_subscribe_brings_while_leaving_starts_nothing() -> None:
+    p = Player("/a", "/b")
+    p.up()
+    p.one(Kind.CONNECT)
+    p.session.want("/c")
+    command = p.one(Kind.COMMAND)
+    p.session.close(p.now)
+    p.reply(command, bad(messages(command)[0], "402::session_unknown", advice={"reconnect": "handshake"}))
+    assert p.session.state is State.DISCONNECTING
+    assert messages(p.one())[0]["channel"] == "/meta/disconnect"

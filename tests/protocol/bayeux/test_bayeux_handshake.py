@@ -213,3 +213,17 @@ def test_every_state_is_in_the_table_and_can_be_left() -> None:
     )
     with pytest.raises(AssertionError):
         after(State.NEW, Trigger.GOOD)
+
+
+def test_a_handshake_that_succeeds_and_forbids_to_connect_is_fatal() -> None:
+    p = Player("/a")
+    p.shake(advice=NONE)
+    assert isinstance(p.seen(Closed)[0].error, ProtocolError)
+
+
+def test_a_subscribe_that_succeeds_and_forbids_to_connect_is_fatal() -> None:
+    p = Player("/a")
+    p.shake()
+    send = p.one()
+    p.reply(send, ok(messages(send)[0], advice=NONE))
+    assert isinstance(p.seen(Closed)[0].error, ProtocolError)

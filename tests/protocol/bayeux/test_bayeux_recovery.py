@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from protocol.bayeux.bayeux_player import Player, bad, messages, ok
+from tocsin._stream._backoff import ReconnectPolicy
 from tocsin.bayeux._outputs import (
     Alive,
     Closed,
@@ -17,6 +18,7 @@ from tocsin.bayeux._outputs import (
 )
 from tocsin.bayeux._state import State
 from tocsin.errors import (
+    ConfigurationError,
     ConnectError,
     NotFoundError,
     PermissionDeniedError,
@@ -259,3 +261,39 @@ def test_a_request_that_the_server_will_not_take_ends_the_session() -> None:
     assert p.seen(Lost)[-1].session_lost
     p.wait()
     p.shake("c2")
+
+
+def test_a_session_that_cannot_be_kept_ends_with_the_attempts() -> None:
+    """bayeux.md 6.5."""
+    p = Player("/a", reconnect=ReconnectPolicy(attempts=3))
+    for n in range(3):
+        p.wait() if n else None
+        p.shake(f"c{n}")
+        send = p.one()
+        p.reply(send, bad(messages(send)[0], "402::session_unknown"))
+    assert "session_unknown" in str(p.seen(Closed)[0].error)
+
+
+def test_commands_that_fail_end_with_the_attempts() -> None:
+    """bayeux.md 6.5."""
+    p = Player("/a", reconnect=ReconnectPolicy(attempts=3))
+    p.shake()
+    for n in range(3):
+        p.wait() if n else None
+        p.fail(p.one(Kind.COMMAND), TransportError("cut"))
+    assert str(p.seen(Closed)[0].error) == "cut"
+
+
+def test_an_error_of_our_own_ends_it_at_every_stage() -> None:
+    error = ConfigurationError("no such file")
+    for stage in range(5):
+        p = Player("/a")
+        for step in (p.shake, p.subscribe, p.connect)[: min(stage, 3)]:
+            step()
+        if stage == 4:
+            p.session.close(p.now)
+        p.session.abort(error)
+        p.collect()
+        assert p.session.state in (State.NEW, State.CLOSED)
+        assert p.go() == []
+        assert p.session.deadline() is None

@@ -422,3 +422,37 @@ def test_a_client_lives_outside_of_loops_and_in_one_after_another():
 def test_interruptions_are_values():
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert Interruption(now, now, "x") == Interruption(now, now, "x")
+
+
+async def test_unreadable_messages_and_lost_sessions_are_told():
+    """bayeux.md 6.40, 6.28: in one interruption where nothing came between."""
+    server = Server()
+    web = Web(server)
+    async with web_client(web) as (client, process), client.subscribe("/a", buffer=2) as news:
+        await anyio.sleep(1)
+        server.rewrite = lambda _, answers: [17, *answers]
+        server.publish("/a", 1)
+        await anyio.sleep(1)
+        server.rewrite = None
+        odd, event = await take(news, 2)
+        assert odd.cause == "a message could not be read"
+        assert event.data == b"1"
+        for _ in range(2):  # nobody listens meanwhile
+            server.restart()
+            process.cut()
+            await anyio.sleep(100)
+        (lost,) = await take(news)
+        assert lost.session_lost
+        assert lost.until - lost.since > timedelta(seconds=100)
+        for n in range(4):
+            server.publish("/a", n)
+        server.restart()
+        process.cut()
+        await anyio.sleep(100)
+        for n in range(4):
+            server.publish("/a", n)
+        await anyio.sleep(1)
+        lost, *rest = await take(news, 3)
+        assert lost.session_lost
+        assert lost.dropped >= 2
+        assert [event.data for event in rest] == [b"2", b"3"]
