@@ -31,8 +31,8 @@ What differs from the plain reading of the rules, and why:
 - The third stale read is made after the overlap, not after a second: a replica may lag that long.
 - A miss is judged here and not by the server's clock: a sweep brought it, and for `grace` seconds no
   message did.
-- A 404 for an alarm that was first seen less than the overlap ago is asked again after it: the replica may not
-  have the alarm yet, and a late DELETE does less harm than a false one.
+- A 404 for an alarm that was first seen less than the overlap ago is asked again after it: the replica may
+  not have the alarm yet, and a late DELETE does less harm than a false one.
 - A gap begins a second before the last proof of life: what was stored while that was under way may be lost.
 - Without a snapshot, a message that equals what only the silent first read knew is given: it is news.
 - The first read sees open alarms only, so the newest of its rows says little about the time. Its cursor is
@@ -216,7 +216,7 @@ class Tracker(Schedule[A]):
             self._end_spill(wall)
 
     def api_found(self, now: float, wall: datetime) -> None:
-        """There is a REST API after all: the answer `NoSuchApi` was a passing one. The first read is made anew."""
+        """There is a REST API after all: `NoSuchApi` was a passing answer. The first read is made anew."""
         if self._reads_on:
             return
         self._input(now, wall)
