@@ -109,6 +109,7 @@ class Served:
         self._listener: asyncio.Server | None = None
         self._pending: set[asyncio.Task[None]] = set()
         self._refusing = False
+        self._turn = asyncio.Lock()
 
     @property
     def url(self) -> str:
@@ -119,7 +120,7 @@ class Served:
     @property
     def refusing(self) -> bool:
         """Whether connections are refused now; may be set."""
-        return self._refusing
+        return self._listener is None
 
     @refusing.setter
     def refusing(self, refusing: bool) -> None:
@@ -181,18 +182,20 @@ class Served:
         self.port = self._socket.getsockname()[1]
 
     async def _listen(self) -> None:
-        if self._loop is not None and self._socket is not None and self._listener is None:
-            self._listener = await self._loop.create_server(
-                self._protocol, sock=self._socket, backlog=_BACKLOG
-            )
+        async with self._turn:
+            if self._loop is not None and self._socket is not None and self._listener is None:
+                self._listener = await self._loop.create_server(
+                    self._protocol, sock=self._socket, backlog=_BACKLOG
+                )
 
     async def _unlisten(self) -> None:
-        # A socket that is bound and does not listen keeps the port ours while connections are refused.
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-            await asyncio.sleep(0)
-            self._bind()
+        async with self._turn:
+            if self._listener is not None:
+                self._listener.close()
+                await asyncio.sleep(0)  # it closes its socket in the loop's next round
+                self._listener = None
+                # Bound and not listening, a socket keeps the port ours while connections are refused.
+                self._bind()
 
     async def _cut(self) -> None:
         for connection in list(self._state.connections):

@@ -120,3 +120,32 @@ async def test_any_write_is_taken_or_refused_and_the_list_can_be_read(writes):
 async def test_any_request_has_one_of_the_platforms_answers(method, path, query):
     status, _body = await ask(Emulator(), method, path, b"{}", query)
     assert status in {200, 204, 404, 405, 422}
+
+
+async def play(scope: dict[str, Any], *received: dict[str, Any]) -> list[dict[str, Any]]:
+    waiting, sent = list(received), []
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    await Emulator().app(scope, receive, send)
+    return sent
+
+
+async def test_other_scopes_of_asgi():
+    lifespan = await play({"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    assert [message["type"] for message in lifespan] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+    [closed] = await play({"type": "websocket"}, {"type": "websocket.connect"})
+    assert closed["type"] == "websocket.close"
+
+
+async def test_a_client_that_leaves_while_it_sends_is_forgotten():
+    scope = {"type": "http", "method": "POST", "path": "/alarm/alarms", "query_string": b"", "headers": []}
+    part = {"type": "http.request", "body": b"{", "more_body": True}
+    assert await play(scope, part, {"type": "http.disconnect"}) == []
