@@ -34,7 +34,13 @@ IN_CLUSTER = "http://cumulocity:8111"
 class Listener(Protocol):
     """A server that listens for this emulator and takes part in its accidents."""
 
-    refusing: bool
+    @property
+    def refusing(self) -> bool:
+        """Whether connections are refused."""
+        ...
+
+    @refusing.setter
+    def refusing(self, refusing: bool) -> None: ...
 
     def cut(self) -> None:
         """End every connection."""

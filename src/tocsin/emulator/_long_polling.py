@@ -66,13 +66,14 @@ class LongPolling:
         messages = messages if isinstance(messages, list) else [messages]
         browser = exchange.cookies.get("BAYEUX_BROWSER")
         seen = Seen(exchange.method, exchange.path, exchange.query, messages)
+        poll = None
         with self._store.lock:
             answer = self._hub.answer(messages, Caller(exchange.user, browser, anyio.current_time(), seen))
             if answer.hold is not None:
                 poll = answer.hold.session.poll = HeldPoll(exchange.tap)
                 self.polls[poll] = None
                 self._hub.held += 1
-        if answer.hold is not None:
+        if answer.hold is not None and poll is not None:
             await self._hold(exchange, poll, answer.hold, self._headers(exchange, answer, None))
             return
         body = answer.body() if answer.status == 200 and self._wants_body(exchange) else b""
