@@ -1,0 +1,1 @@
+"""What tocsin costs, in ratios; see docs/performance.md."""

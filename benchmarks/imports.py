@@ -1,0 +1,53 @@
+"""What an import costs a fresh process: CPU time of a whole interpreter, its start included."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.runner import Candidate, interleave, options, run, table
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[1]
+STATEMENTS = (
+    "pass",
+    "import tocsin",
+    "import anyio, httpx, pydantic; pydantic.BaseModel",
+    "from tocsin import Cumulocity",
+)
+
+
+def children() -> float:
+    """CPU seconds of all processes that have ended so far."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def _candidate(statement: str, size: int) -> Candidate:
+    def work() -> int:
+        for _ in range(size):
+            subprocess.run([sys.executable, "-c", statement], check=True, cwd=ROOT)
+        return size
+
+    return Candidate(f"python -c {statement.partition(';')[0]!r}", work)
+
+
+async def _main(asked: argparse.Namespace) -> None:
+    candidates = [_candidate(statement, asked.size) for statement in STATEMENTS]
+    results = await interleave(candidates, asked.rounds, clock=children)
+    print(table("imports: a fresh process", results, "process"))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
+    run(_main, options(__doc__, 1, 7, argv))
+
+
+if __name__ == "__main__":
+    main()
