@@ -94,14 +94,14 @@ def without_sweeps(client: Cumulocity, **options: Any) -> ChangeStream[Alarm]:
 
 
 @asynccontextmanager
-async def following(stream: Any) -> AsyncIterator[Seen]:
-    """Enter a stream and take in what it gives while the body runs."""
-    async with stream, consuming(stream) as seen:
+async def following(stream: Any, *, pause: float = 0.0) -> AsyncIterator[Seen]:
+    """Enter a stream and take in what it gives while the body runs; `pause` makes a slow consumer."""
+    async with stream, consuming(stream, pause=pause) as seen:
         yield seen
 
 
 @asynccontextmanager
-async def consuming(stream: Any) -> AsyncIterator[Seen]:
+async def consuming(stream: Any, *, pause: float = 0.0) -> AsyncIterator[Seen]:
     """Take in what a stream that was entered gives while the body runs."""
     seen = Seen()
 
@@ -109,6 +109,8 @@ async def consuming(stream: Any) -> AsyncIterator[Seen]:
         try:
             async for item in stream:
                 seen.take(item)
+                if pause and len(seen.changes) % 20 == 0:
+                    await anyio.sleep(pause)
         except TocsinError as error:
             seen.error = error
         seen.ended = True

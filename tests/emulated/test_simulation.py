@@ -9,7 +9,7 @@ from emulated.simulation import simulate
 pytestmark = [pytest.mark.virtual_time, pytest.mark.limit(20_000), pytest.mark.slow]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 async def test_a_bad_quarter_of_an_hour_ends_right(seed: int) -> None:
     outcome = await simulate(seed)
     assert outcome.error is None
