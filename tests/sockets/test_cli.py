@@ -23,7 +23,7 @@ import trustme
 from sockets.cli_process import COMMAND, environment, run, running
 from tocsin.emulator import Emulator, serve
 
-pytestmark = pytest.mark.limit(15)
+pytestmark = pytest.mark.limit(28)
 
 
 @pytest.fixture
@@ -364,6 +364,21 @@ async def test_the_emulator_goes_on_when_nobody_reads_its_output_any_more():
             assert (await run("count", url=line.split()[-1]))[0] == 0
         server.send_signal(signal.SIGTERM)
         assert await anyio.to_thread.run_sync(server.wait, 5) == 0
+
+
+async def test_faults_are_ordered_over_http_only_if_asked_for():
+    async with running("emulator", "--port", "0", "--control") as server:
+        url = (await server.line()).split()[-1]
+        said = b""
+        while b"bearer token" not in said or not said.endswith(b"\n"):
+            said += await server.process.stderr.receive()
+        assert f"{url}/__emulator__/".encode() in said
+        assert len(said.split()[-1]) > 20
+        assert await server.end() == 0
+    async with running("emulator", "--port", "0") as server:
+        await server.line()
+        assert await server.end() == 0
+        assert "token" not in await server.errors()
 
 
 async def test_a_port_that_is_taken(url):

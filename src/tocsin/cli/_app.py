@@ -179,13 +179,17 @@ def emulator(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let other machines reach it.")
     ] = False,
+    control: Annotated[
+        bool,
+        typer.Option("--control", help="Take orders for faults over HTTP; a token is printed on stderr."),
+    ] = False,
 ) -> int:
     """Serve an in-memory Cumulocity; it forgets everything when it ends."""
     try:
         from tocsin.cli import _emulate
     except ModuleNotFoundError as error:
         return _without(error, "emulator")
-    address = _emulate.Address(host=host, port=port, allow_remote=allow_remote)
+    address = _emulate.Address(host=host, port=port, allow_remote=allow_remote, control=control)
     access = {"tenant": tenant, "user": user, "password": password}
     return run(
         lambda output: _emulate.emulate(output, address, profile=profile.value, **access), needs_reader=False

@@ -32,11 +32,13 @@ class Address:
         host: The address.
         port: The port; 0 picks a free one.
         allow_remote: Whether other machines may reach it.
+        control: Whether faults can be ordered over HTTP.
     """
 
     host: str
     port: int
     allow_remote: bool
+    control: bool
 
 
 async def emulate(
@@ -64,10 +66,13 @@ async def emulate(
     emulator = Emulator(tenant=tenant, user=user, password=password, profile=profile)
     for number, name in DEVICES.items():
         emulator.store.add_device(name, id=number)
+    token = emulator.enable_control(hosts=[host]) if address.control else None
     try:
         async with serve(emulator, host=host, port=port) as server:
             await output.write(f"listening on {server.url}\n".encode())
             complain(f"tenant {tenant}, user {user}, devices {', '.join(DEVICES)}; Ctrl-C ends it")
+            if token is not None:
+                complain(f"faults are ordered under {server.url}/__emulator__/ with the bearer token {token}")
             await anyio.sleep_forever()
     except OSError as error:
         raise TransportError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
