@@ -27,8 +27,8 @@ async def test_converges(anyio_backend: str, seeds: range) -> None:
         assert not run.lost, f"seed {run.seed}\n{told}\n{run.lost[:5]}"
         assert not run.duplicated, f"seed {run.seed}\n{told}\n{run.duplicated[:5]}"
         assert len(run.merged) <= run.overtaken, f"seed {run.seed}\n{told}\n{run.merged[:5]}"
-        assert run.gaps, f"seed {run.seed} met no fault that mattered\n{told}"
-        assert run.recovered or len(run.changes) > 50
+    assert sum(len(run.gaps) for run in runs) >= len(runs), f"no fault mattered\n{told}"
+    assert sum(run.recovered for run in runs) > 20, f"no fault mattered\n{told}"
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
