@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from tocsin._stream._answers import Give, Note, Observed
-from tocsin._stream._cells import NEWER, OLDER, Cell, Cells
+from tocsin._stream._cells import NEWER, OLDER, UNSURE, Cell, Cells
 from tocsin._stream._settle import Doubts
 from tocsin._stream._sweep import Basis, Purpose
 from tocsin.models import Action, Origin
@@ -137,10 +137,11 @@ class Rules(Generic[A]):
         return cell.order(seen) == NEWER
 
     def _in_order(self, cell: Cell, seen: Observed[A], lane: int) -> bool:
-        """Both came on the ordered path of one session, and lastUpdated does not contradict."""
-        if lane < 0 or cell.lane != lane:
-            return False
-        return not (cell.exact and seen.updated is not None) and cell.order(seen) != OLDER
+        """Both came on the ordered path of one session, and lastUpdated does not contradict.
+
+        Equal stamps do not: two writes may fall into one millisecond, and both are to be given.
+        """
+        return lane >= 0 and cell.lane == lane and cell.order(seen) == UNSURE
 
     # --- doubt ---
 
