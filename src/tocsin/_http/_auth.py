@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Auth", "BasicAuth", "BearerAuth"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Half surrogates are what Python makes of bytes in the environment that are no UTF-8.
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Wider than RFC 6750 §2.1: some issuers put other visible characters into their tokens.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
@@ -46,24 +47,28 @@ class BasicAuth:
 
     Args:
         user: The user name, without the tenant.
-        password: The password. It may hold any character but control characters.
+        password: The password. It may hold any character but control characters (and half surrogates).
         tenant: Cumulocity's tenant id, such as ``t07007007`` (not the sub-domain). None leaves it to the
             server to find the tenant by the host name, which fails for addresses and shared hosts.
 
     Raises:
-        ConfigurationError: A name is empty, holds a control character, or holds a ":" where none can be.
+        ConfigurationError: A name is empty or no text, or holds a character that cannot be sent.
     """
 
     __slots__ = ("_header", "secrets", "tenant", "user")
 
     def __init__(self, user: str, password: str, *, tenant: str | None = None) -> None:
+        if not all(isinstance(part, str) for part in (user, password, tenant or "")):
+            raise ConfigurationError("BasicAuth: user, password and tenant are texts; one of them is not")
         name = user if tenant is None else f"{tenant}/{user}"
         if not user or tenant == "":
             raise ConfigurationError("BasicAuth: user and tenant must not be empty")
         if ":" in name:
             raise ConfigurationError("BasicAuth: a user name or tenant cannot hold a colon (RFC 7617)")
-        if _CONTROL.search(name) or _CONTROL.search(password):
-            raise ConfigurationError("BasicAuth: user, tenant and password cannot hold control characters")
+        if _UNSENDABLE.search(name) or _UNSENDABLE.search(password):
+            raise ConfigurationError(
+                "BasicAuth: user, tenant and password cannot hold control characters or half surrogates"
+            )
         token = base64.b64encode(f"{name}:{password}".encode()).decode("ascii")
         self.user = user
         self.tenant = tenant
@@ -87,12 +92,14 @@ class BearerAuth:
         token: The token. Blanks and line breaks around it (as files have them) are removed.
 
     Raises:
-        ConfigurationError: It is empty or holds characters that no token has.
+        ConfigurationError: It is empty, no text, or holds characters that no token has.
     """
 
     __slots__ = ("_header", "secrets")
 
     def __init__(self, token: str) -> None:
+        if not isinstance(token, str):
+            raise ConfigurationError(f"BearerAuth: the token is a text, not {type(token).__name__}")
         token = token.strip()
         if _TOKEN.fullmatch(token) is None:
             raise ConfigurationError("BearerAuth: the token is empty or holds characters that no token has")

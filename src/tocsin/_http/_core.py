@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import Semaphore, current_time
 
-from tocsin._http._auth import BasicAuth
+from tocsin._http._auth import Auth, BasicAuth
 from tocsin._http._proxies import find_proxy
 from tocsin._http._redact import SENSITIVE_HEADERS, Redactor, guard_logs
 from tocsin._http._request import Timeouts, check_headers
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tocsin._http._auth import Auth
     from tocsin._http._proxies import Proxy
     from tocsin._http._request import Request, Response
     from tocsin._http._transport import Certificate, TransportFactory, Verify
@@ -45,8 +44,11 @@ if TYPE_CHECKING:
 __all__ = ["HttpCore"]
 
 _SESSION_CONNECTIONS: Final = 2  # Bayeux: one held, one for commands
-# They frame the message; a wrong one would break the connection for the next request too.
-_FRAMING = frozenset({"connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"})
+# They frame the message; a wrong one would break the connection for the next request too. And nothing but
+# gzip can be decompressed.
+_FRAMING = frozenset(
+    {"accept-encoding", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"}
+)
 
 
 class _State(Enum):
@@ -142,6 +144,7 @@ class HttpCore:
         base = BaseUrl.parse(base_url)
         if max_in_flight < 1:
             raise ConfigurationError("max_in_flight must be 1 or more")
+        _check_kinds(auth, timeouts, retry)
         tls = TlsSettings(verify, cert)
         way = None if transport_factory is not None else find_proxy(base, proxy, trust_env=trust_env)
         given = {"User-Agent": user_agent or f"tocsin/{__version__}", **(headers or {})}
@@ -268,6 +271,7 @@ class HttpCore:
             retry: Instead of the client's.
             headers: Added to the client's; those of the same name are replaced.
         """
+        _check_kinds(None, timeouts, retry)
         view = object.__new__(HttpCore)
         view.base_url = self.base_url
         view._shared = self._shared
@@ -293,6 +297,27 @@ class HttpCore:
 
     def __repr__(self) -> str:
         return f"<HttpCore {self.base_url}, {self._shared.state.name.lower()}>"
+
+
+def _check_kinds(auth: object, timeouts: object, retry: object) -> None:
+    """Refuse what other libraries take in these places; it would fail at the first request only.
+
+    Raises:
+        ConfigurationError: It says what to give instead and repeats nothing: it may be a password.
+    """
+    if auth is not None and (isinstance(auth, type) or not isinstance(auth, Auth)):
+        raise ConfigurationError(
+            "auth is BasicAuth(user, password, tenant=...), BearerAuth(token) or another `Auth`, "
+            f"not {'a class' if isinstance(auth, type) else type(auth).__name__}"
+        )
+    if not isinstance(timeouts, Timeouts | Unset):
+        raise ConfigurationError(
+            f"time limits are given as Timeouts(total=...), not as {type(timeouts).__name__}"
+        )
+    if not isinstance(retry, RetryPolicy | Unset):
+        raise ConfigurationError(
+            f"retry is RetryPolicy(...) or RetryPolicy.none(), not {type(retry).__name__}"
+        )
 
 
 def _maker(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tocsin._http._retry import RetryPolicy
 
-__all__ = ["Headers", "Request", "Response", "Timeouts", "check_headers", "parse_http_date"]
+__all__ = ["Headers", "Request", "Response", "Timeouts", "check_headers", "is_number", "parse_http_date"]
 
 _METHOD = re.compile(r"[A-Z]+")
 # RFC 3986 §3.3; dot segments would be resolved on the way and ask for something else.
@@ -57,7 +57,9 @@ class Timeouts:
     def __post_init__(self) -> None:
         for name in ("connect", "read", "write", "pool", "total"):
             seconds = getattr(self, name)
-            if not (seconds is None and name == "total") and not seconds > 0:
+            if seconds is None and name == "total":
+                continue
+            if not is_number(seconds) or not seconds > 0:
                 raise ConfigurationError(f"Timeouts: {name} must be above 0 seconds")
 
 
@@ -221,6 +223,11 @@ class Response:
         return f"<Response {self.status} {self.method} {self.url}, {len(self.body)} bytes>"
 
 
+def is_number(value: object) -> bool:
+    """Whether it is a number of seconds or a count, not True, not text."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def parse_http_date(text: str | None) -> datetime | None:
     """Read an HTTP date (RFC 9110 §5.6.7) as aware UTC; None if it is none."""
     if not text:
@@ -239,7 +246,7 @@ def check_headers(pairs: Iterable[tuple[str, str]]) -> None:
         ConfigurationError: Names the header, never its value.
     """
     for name, value in pairs:
-        if _HEADER_NAME.fullmatch(name) is None:
+        if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
             raise ConfigurationError(f"{name!r} is not a header name")
-        if _HEADER_VALUE.fullmatch(value) is None or value != value.strip():
+        if not isinstance(value, str) or _HEADER_VALUE.fullmatch(value) is None or value != value.strip():
             raise ConfigurationError(f"the value of the header {name!r} cannot be sent as it is")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from tocsin._http._request import is_number
 from tocsin.errors import ConfigurationError, StatusError, TocsinError, TransportError
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class RetryPolicy:
     retry_after_max: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
+        if type(self.attempts) is not int or self.attempts < 1:
             raise ConfigurationError("RetryPolicy: attempts must be 1 or more (1 means no retries)")
         for name in ("total", "wait_initial", "wait_max", "retry_after_max"):
-            if not getattr(self, name) >= 0:
+            if not is_number(getattr(self, name)) or not getattr(self, name) >= 0:
                 raise ConfigurationError(f"RetryPolicy: {name} must be 0 seconds or more")
 
     @classmethod

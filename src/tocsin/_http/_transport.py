@@ -41,6 +41,14 @@ class TlsSettings:
     cert: Certificate | None = None
 
     def __post_init__(self) -> None:
+        if not self.verify and self.verify is not False:
+            raise ConfigurationError("verify is True, False, a path or an ssl.SSLContext; it is empty")
+        if not isinstance(self.verify, bool | str | Path | ssl.SSLContext):
+            raise ConfigurationError(
+                f"verify is True, False, a path or an ssl.SSLContext, not {type(self.verify).__name__}"
+            )
+        if isinstance(self.cert, tuple) and len(self.cert) not in {2, 3}:
+            raise ConfigurationError("cert is (certificate, key) or (certificate, key, password)")
         if self.cert is not None and isinstance(self.verify, ssl.SSLContext):
             raise ConfigurationError(
                 "give the client certificate to your own ssl.SSLContext (load_cert_chain) instead of cert="

@@ -45,6 +45,10 @@ class BaseUrl:
         Raises:
             ConfigurationError: It is not one; the text says what to do and repeats no secret.
         """
+        if not isinstance(text, str):
+            raise ConfigurationError(
+                f"the base URL is a text such as https://acme.example.com, not {type(text).__name__}"
+            )
         if not text.strip():
             raise ConfigurationError("the base URL is empty: give one such as https://acme.example.com")
         text = text.strip()
@@ -69,7 +73,9 @@ class BaseUrl:
         try:
             port = parts.port
         except ValueError:
-            raise ConfigurationError(f"the port in the base URL of {host} is not one (1 to 65535)") from None
+            port = 0
+        if port == 0:
+            raise ConfigurationError(f"the port in the base URL of {host} is not one (1 to 65535)")
         prefix = parts.path.rstrip("/")
         if _PREFIX.fullmatch(prefix) is None or _climbs(prefix):
             raise ConfigurationError(f"the path in the base URL of {host} is not a plain path")
@@ -125,7 +131,7 @@ def _check_scheme(text: str, scheme: str) -> None:
         return
     if "@" in text or "?" in text:
         raise ConfigurationError("the base URL must begin with https:// or http://")
-    if "://" not in text:
+    if ":/" not in text:
         raise ConfigurationError(f"the base URL {text!r} has no scheme: write https://{text.lstrip('/')}")
     raise ConfigurationError(f"the base URL {text!r} must begin with https:// or http://")
 

@@ -48,6 +48,11 @@ def test_basic_puts_the_tenant_before_the_user(user, password, tenant, plain):
         ("a", "x", ""),
         ("a\n", "x", None),
         ("a", "x\r\n", None),
+        ("a", None, None),
+        (None, "x", None),
+        (5, "x", None),
+        ("a", "x", 7),
+        ("a", b"x", None),
     ],
 )
 def test_names_that_basic_cannot_carry_are_refused(user, password, tenant):

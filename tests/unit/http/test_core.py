@@ -75,10 +75,37 @@ def test_headers_that_frame_the_message_are_ours(name):
         core(headers={name: "1"})
 
 
-@pytest.mark.parametrize("options", [{"max_in_flight": 0}, {"headers": {"X": "a\nb"}}, {"url": "acme"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_in_flight": 0},
+        {"headers": {"X": "a\nb"}},
+        {"headers": {"X": None}},
+        {"headers": {"Accept-Encoding": "br"}},
+        {"url": "acme"},
+        {"auth": ("ada", "secret")},
+        {"auth": "secret"},
+        {"auth": BasicAuth},
+        {"timeouts": 5},
+        {"timeouts": None},
+        {"retry": 3},
+        {"retry": None},
+        {"verify": ""},
+        {"verify": None},
+        {"cert": ("only.pem",)},
+    ],
+)
 def test_settings_that_make_no_sense_are_refused_when_given(options):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as caught:
         core(**options)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"timeouts": 5}, {"timeouts": None}, {"retry": 3}])
+def test_a_view_is_given_what_a_client_is_given(options):
+    client, _ = core()
+    with pytest.raises(ConfigurationError):
+        client.with_options(**options)
 
 
 async def test_a_client_that_is_not_open_says_so():

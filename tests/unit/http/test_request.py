@@ -90,7 +90,7 @@ def test_reprs_show_no_values():
 
 
 @pytest.mark.parametrize("field", ["connect", "read", "write", "pool", "total"])
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), "5", True])
 def test_time_limits_are_above_zero(field, value):
     with pytest.raises(ConfigurationError, match=field):
         Timeouts(**{field: value})

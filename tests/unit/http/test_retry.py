@@ -114,6 +114,9 @@ def test_attempts_and_both_total_times_are_limits(attempt, elapsed, limit, again
     "wrong",
     [
         {"attempts": 0},
+        {"attempts": "3"},
+        {"attempts": True},
+        {"total": None},
         {"total": -1},
         {"wait_initial": -1},
         {"wait_max": float("nan")},
