@@ -44,7 +44,7 @@ _FIRST_READ: Final = 5.0
 _REFUSALS: Final = 3
 """Reads in a row answered 401 before a stream that was attached believes it."""
 
-_LOOK_AGAIN: Final = 300.0
+_LOOK_AGAIN: Final = 60.0
 """Seconds between two looks for an API that seemed to be missing: a server that starts may seem so too."""
 
 _IDLE: Final = 60.0
