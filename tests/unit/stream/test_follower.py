@@ -330,7 +330,7 @@ async def test_a_server_without_reads_keeps_following_with_gaps_that_cannot_be_r
         asked = len(fake.reads)
         await anyio.sleep(2000)
         assert len(fake.reads) == asked
-        assert fake.looks == 6
+        assert fake.looks == 33  # once a minute
         await stream.aclose()
 
 
@@ -350,7 +350,7 @@ async def test_an_api_that_only_seemed_to_be_missing_is_found():
         fake.data.write("1", "b")
         fake.connect()
         assert [getattr(item, "recovered", None) or item.alarm for item in await some(stream, 10)] == ["b", 1]
-        assert fake.looks == 1
+        assert fake.looks == 2  # one in vain
         await stream.aclose()
 
 
