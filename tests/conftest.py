@@ -8,6 +8,7 @@ Marks:
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from tocsin.testing import virtual_backend
 LIMIT = 10.0
 VIRTUAL_LIMIT = 3600.0
 
-settings.register_profile("tocsin", deadline=None, print_blob=True)
-settings.load_profile("tocsin")
+settings.register_profile("tocsin", deadline=None, print_blob=True, max_examples=40)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
+settings.load_profile(os.environ.get("TOCSIN_HYPOTHESIS", "tocsin"))  # "thorough" searches for minutes
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -96,7 +96,7 @@ operations = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     size=st.integers(20, 120),
     count=st.integers(0, 700),

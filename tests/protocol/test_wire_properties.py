@@ -23,8 +23,8 @@ moments = st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12,
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 )
-values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
-rows = st.dictionaries(st.text(), values)
+values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+rows = st.dictionaries(st.text(), values, max_size=5)
 fields = st.sampled_from(sorted(Alarm._spellings.keys() - {"id"}))
 
 
@@ -53,7 +53,7 @@ def test_any_other_text_is_a_value_error_or_a_time(text: str) -> None:
         assert parse_time(text).utcoffset() is not None
 
 
-@given(st.lists(rows), rows)
+@given(st.lists(rows, max_size=4), rows)
 def test_a_page_is_cut_into_its_rows(items: list[dict[str, Any]], rest: dict[str, Any]) -> None:
     page = cut_page(json.dumps({**rest, "alarms": items}).encode(), "alarms")
     assert [json.loads(item) for item in page.items] == items
@@ -82,7 +82,7 @@ def test_a_page_cut_short_is_a_protocol_error(items: list[dict[str, Any]], at: i
         cut_page(whole[: at % len(whole)], "alarms")
 
 
-@given(st.dictionaries(fields, values), rows)
+@given(st.dictionaries(fields, values, max_size=6), rows)
 def test_any_alarm_with_an_id_is_read_and_kept(known: dict[str, Any], unknown: dict[str, Any]) -> None:
     wire = {**unknown, **known, "id": "90210"}
     raw = json.dumps(wire).encode()

@@ -125,7 +125,7 @@ def test_hostile_bodies_take_linear_time() -> None:
 
 
 @given(st.binary(max_size=300) | st.text('[]{}",:\\ 0atrue/met', max_size=200).map(str.encode))
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_any_bytes_parse_or_raise_a_protocol_error(body: bytes) -> None:
     """bayeux.md 6.20: no other exception leaves the parser, whatever comes."""
     try:
