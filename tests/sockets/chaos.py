@@ -64,7 +64,6 @@ SERVER_FAULTS = (
     Fault("forget", channel="/meta/connect", advise=False),
     Fault("lose", channel="/alarms/*", times=3),
     Fault("duplicate", channel="/alarms/*", times=3),
-    Fault("reorder", channel="/alarms/*", times=3),
     Fault("garble", channel="/alarms/*", times=2),
     Fault("status", path="/alarm/*", status=503, times=2),
     Fault("status", path="/alarm/*", status=429, retry_after="1", times=1),
@@ -75,7 +74,7 @@ SERVER_FAULTS = (
 )
 
 
-OVERTAKING = {"lose", "reorder", "garble"}
+HIDING = {"lose", "garble"}
 
 
 @dataclass
@@ -86,8 +85,8 @@ class Run:
         lost: Alarms that the consumer has wrong at the end.
         duplicated: Changes given twice, out of order, or that never happened.
         merged: States written outside every gap that were not given, because a later one had come.
-        overtaken: How many of those the server itself hid: it lost a message, or sent it after a later one.
-            If the same alarm changes again before anybody reads it, nobody can know.
+        hidden: How many of those the server itself hid by losing a message. If the same alarm changes again before
+            anybody reads it, nobody can know.
         seconds: From the end of the faults until everything was right; None if it never was.
     """
 
@@ -101,12 +100,12 @@ class Run:
     lost: list[Any] = field(default_factory=list)
     duplicated: list[Any] = field(default_factory=list)
     merged: list[Any] = field(default_factory=list)
-    overtaken: int = 0
+    hidden: int = 0
     seconds: float | None = None
 
     @property
     def good(self) -> bool:
-        right = not self.lost and not self.duplicated and len(self.merged) <= self.overtaken
+        right = not self.lost and not self.duplicated and len(self.merged) <= self.hidden
         return right and self.seconds is not None
 
 
@@ -238,7 +237,7 @@ async def run_seed(seed: int, loop: str, *, faults: int = 10, sweeps: bool = Tru
                 await proxy.storm(faults)
                 trouble.cancel_scope.cancel()
             emulator.faults.clear()
-            run.overtaken = sum(order.fired for order in orders if order.fault.kind in OVERTAKING)
+            run.hidden = sum(order.fired for order in orders if order.fault.kind in HIDING)
             run.faults.update(proxy.faults)
             run.seconds = await converge(emulator, fold, CONVERGE if sweeps else 3.0)
             if run.seconds is not None:
@@ -267,7 +266,7 @@ async def all_told(stream: Any, run: Run, emulator: Emulator) -> None:
     """Wait until the stream has told all gaps: that of a miss comes after the time of grace."""
     with anyio.move_on_after(TOLD):
         await stream.wait_state(StreamState.CONNECTED)
-        while len(list(merged(run, emulator))) > run.overtaken:
+        while len(list(merged(run, emulator))) > run.hidden:
             await anyio.sleep(0.05)
 
 
