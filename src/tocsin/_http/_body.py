@@ -98,12 +98,13 @@ async def read_body(answer: httpx.Response, limit: int, flight: Flight) -> bytes
 class _Sink:
     """Collects a body; decompresses never more than the limit, however small the compressed piece."""
 
-    __slots__ = ("_asked", "_limit", "_pieces", "_room", "_unzip")
+    __slots__ = ("_asked", "_begun", "_limit", "_pieces", "_room", "_unzip")
 
     def __init__(self, asked: str, encoding: str, limit: int) -> None:
         self._asked = asked
         self._limit = self._room = limit
         self._pieces: list[bytes] = []
+        self._begun = False
         encoding = encoding.strip().lower()
         if encoding in {"", "identity"}:
             self._unzip = None
@@ -116,6 +117,7 @@ class _Sink:
             )
 
     def feed(self, piece: bytes) -> None:
+        self._begun = self._begun or bool(piece)
         if self._unzip is not None:
             try:
                 # One byte beyond the room tells "too much" from "just enough".
@@ -131,6 +133,6 @@ class _Sink:
             self._pieces.append(piece)
 
     def finish(self) -> bytes:
-        if self._unzip is not None and self._pieces and not self._unzip.eof:
+        if self._unzip is not None and self._begun and not self._unzip.eof:
             raise ProtocolError(f"the gzip answer to {self._asked} is cut off")
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

@@ -6,9 +6,11 @@ an error, a log line or a repr.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from weakref import WeakSet
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class Redactor:
         while len(self._secrets) > _MOST:
             del self._secrets[next(iter(self._secrets))]
         # The longest first: a token may hold the password as a part.
-        known = sorted(self._secrets, key=len, reverse=True)
+        known = sorted({way for secret in self._secrets for way in _spellings(secret)}, key=len, reverse=True)
         words = [
             re.escape(word) if len(word) >= _SHORT else rf"(?<!\w){re.escape(word)}(?!\w)" for word in known
         ]
@@ -97,6 +99,16 @@ class Redactor:
 
     def __repr__(self) -> str:
         return "<Redactor>"
+
+    def __reduce__(self) -> tuple[type[Redactor], tuple[()]]:
+        # Pickled with an answer it leaves this process, and the secrets must not.
+        return Redactor, ()
+
+    def __copy__(self) -> Redactor:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Redactor:
+        return self
 
     def hide_known(self, text: str) -> str:
         """Hide only the secrets that were given, nothing that merely looks like one."""
@@ -120,6 +132,16 @@ class Redactor:
         text = _BLANKS.sub(" ", _INVISIBLE.sub("", text)).strip()
         text = self.hide(text)
         return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """A secret as it is, and as an echo in JSON or in a URL has it."""
+    return (
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret, safe="", errors="replace"),
+    )
 
 
 NOTHING_SECRET = Redactor()

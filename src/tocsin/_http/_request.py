@@ -7,18 +7,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tocsin._http._html import html_title, looks_like_html
 from tocsin._http._redact import NOTHING_SECRET, SENSITIVE_HEADERS, Redactor
 from tocsin.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tocsin._http._retry import RetryPolicy
 
 __all__ = ["Headers", "Request", "Response", "Timeouts", "check_headers", "is_number", "parse_http_date"]
+
+T = TypeVar("T")
 
 _METHOD = re.compile(r"[A-Z]+")
 # RFC 3986 §3.3; dot segments would be resolved on the way and ask for something else.
@@ -204,11 +206,31 @@ class Response:
             problem = str(exc)
         raise self._not_json(problem)
 
+    def parsed(self, parse: Callable[[bytes], T]) -> T:
+        """Read the body with a parser of the caller's.
+
+        Args:
+            parse: Raises `ProtocolError` if the body is not what it should be.
+
+        Raises:
+            ProtocolError: What `parse` raised, said of this answer, `detail` cleaned; or what the body is
+                instead if it is not even JSON, such as a proxy's page.
+        """
+        try:
+            return parse(self.body)
+        except ProtocolError as error:
+            problem = str(error)
+        self.json()
+        # An echo of the request, credentials and all, is JSON too.
+        raise ProtocolError(f"{problem} ({self._asked()} answered {self.status})", detail=self._excerpt())
+
+    def _excerpt(self) -> str:
+        return self.redactor.clean(self.body[:_EXCERPT].decode("utf-8", "replace"), limit=200)
+
     def _asked(self) -> str:
         return f"{self.method} {self.url}".strip() or "the server"
 
     def _not_json(self, problem: str) -> ProtocolError:
-        excerpt = self.redactor.clean(self.body[:_EXCERPT].decode("utf-8", "replace"), limit=200)
         if looks_like_html(self.body, self.headers.get("content-type", "")):
             title = html_title(self.body, self.redactor)
             page = f"an HTML page titled {title!r}" if title else "an HTML page"
@@ -217,7 +239,7 @@ class Response:
             text = f"answered {self.status} with JSON that is cut off after {len(self.body)} bytes"
         else:
             text = f"answered {self.status} with something that is not JSON ({self.redactor.clean(problem)})"
-        return ProtocolError(f"{self._asked()} {text}", detail=excerpt)
+        return ProtocolError(f"{self._asked()} {text}", detail=self._excerpt())
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.method} {self.url}, {len(self.body)} bytes>"
@@ -239,7 +261,7 @@ def parse_http_date(text: str | None) -> datetime | None:
         return None
 
 
-def check_headers(pairs: Iterable[tuple[str, str]]) -> None:
+def check_headers(pairs: Iterable[tuple[object, object]]) -> None:
     """Refuse headers that cannot be sent.
 
     Raises:
@@ -248,5 +270,5 @@ def check_headers(pairs: Iterable[tuple[str, str]]) -> None:
     for name, value in pairs:
         if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
             raise ConfigurationError(f"{name!r} is not a header name")
-        if not isinstance(value, str) or _HEADER_VALUE.fullmatch(value) is None or value != value.strip():
+        if not isinstance(value, str) or value != value.strip() or _HEADER_VALUE.fullmatch(value) is None:
             raise ConfigurationError(f"the value of the header {name!r} cannot be sent as it is")

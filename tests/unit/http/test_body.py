@@ -58,6 +58,7 @@ async def test_bodies_are_read_whole(pieces, encoding, body):
         ((b"x" * 600, b"x" * 600, b"x"), None, "larger than 1000 bytes"),
         ((gzip.compress(b"y" * 1001),), "gzip", "larger than 1000 bytes"),
         ((gzip.compress(b"y" * 500)[:-9],), "gzip", "cut off"),
+        ((gzip.compress(b"y")[:10],), "gzip", "cut off"),
         ((b"not gzip at all",), "gzip", "not the gzip"),
         ((gzip.compress(b"y")[:10], b"\xff" * 9), "gzip", "not the gzip"),
         ((b"x",), "br", "not asked for"),

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import pickle
 import re
 from pathlib import Path
 
@@ -26,6 +27,22 @@ from tocsin._http._redact import NOTHING_SECRET, Redactor, guard_logs
 )
 def test_known_secrets_are_hidden_the_longest_first(text, shown):
     assert Redactor(["hunter2", "pw", "a.hunter2.b", ""]).hide(text) == shown
+
+
+@pytest.mark.parametrize(
+    "shown", ['{"pw":"hun\\"ter/\\u00e4 2"}', '{"pw":"hun\\"ter/ä 2"}', "/x?pw=hun%22ter%2F%C3%A4%202&a=1"]
+)
+def test_a_secret_is_known_as_json_and_urls_spell_it(shown):
+    hidden = Redactor(['hun"ter/ä 2']).hide_known(shown)
+    assert "***" in hidden
+    assert "hun" not in hidden
+    assert "ter" not in hidden
+
+
+def test_a_pickled_redactor_has_forgotten_its_secrets():
+    pickled = pickle.dumps(Redactor(["hunter2"]))
+    assert b"hunter2" not in pickled
+    assert pickle.loads(pickled).hide("hunter2") == "hunter2"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """No secret is ever shown: not in logs, errors, causes, warnings, reprs, or URLs."""
 
 import base64
+import copy
 import logging
 import pickle
 import re
@@ -16,7 +17,7 @@ from tocsin._http._auth import BasicAuth, BearerAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._request import Request
 from tocsin._http._retry import RetryPolicy
-from tocsin.errors import TocsinError
+from tocsin.errors import ProtocolError, TocsinError
 
 PASSWORD = "hunter2-Pässword/:%"
 TOKEN = "tok-3f9a2c7e5b1d"
@@ -97,6 +98,22 @@ async def test_an_answer_that_is_not_json_holds_none(records, auth):
         with pytest.raises(TocsinError) as caught:
             response.json()
     check(*told_by(caught.value), repr(response), repr(client), repr(auth))
+
+
+def refused(body):
+    raise ProtocolError("that is no alarm", detail=body.decode())
+
+
+@pytest.mark.parametrize("auth", AUTHS, ids=["basic", "bearer"])
+async def test_an_echo_of_the_request_is_json_and_holds_none(records, auth):
+    client, _ = core(answer(200, json={"headers": {"authorization": " ".join(auth.secrets)}}), auth=auth)
+    async with client:
+        response = await client.send(Request("GET", "/x", (("token", QUERY),)))
+        with pytest.raises(ProtocolError, match=r"that is no alarm .*GET http.* answered 200") as caught:
+            response.parsed(refused)
+    assert caught.value.detail.startswith('{"headers"')
+    check(*told_by(caught.value))
+    assert copy.deepcopy(response).redactor is response.redactor  # a copy stays here and goes on hiding
 
 
 @pytest.mark.parametrize("auth", AUTHS, ids=["basic", "bearer"])
