@@ -85,8 +85,8 @@ class Run:
         lost: Alarms that the consumer has wrong at the end.
         duplicated: Changes given twice, out of order, or that never happened.
         merged: States written outside every gap that were not given, because a later one had come.
-        hidden: How many of those the server itself hid by losing a message. If the same alarm changes again before
-            anybody reads it, nobody can know.
+        hidden: How many of those the server itself hid by losing a message. If the same alarm changes again
+            before anybody reads it, nobody can know.
         seconds: From the end of the faults until everything was right; None if it never was.
     """
 
