@@ -7,7 +7,7 @@ Live messages and rows of a read both come as `Observed`. A `Read` goes out, the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +35,8 @@ __all__ = [
 A = TypeVar("A")
 
 
-@dataclass(frozen=True, slots=True)
-class Observed(Generic[A]):
-    """One state of one alarm, as a message or a row showed it.
+class Observed(NamedTuple, Generic[A]):
+    """One state of one alarm, as a message or a row showed it. A tuple: there is one for each message.
 
     Attributes:
         id: The alarm's id.
@@ -193,8 +192,7 @@ Answer: TypeAlias = WindowAnswer[A] | OneAnswer[A] | Missing | Checked | Failed 
 # --- what leaves ---
 
 
-@dataclass(frozen=True, slots=True)
-class Give(Generic[A]):
+class Give(NamedTuple, Generic[A]):
     """Give the consumer one change. `observed` is None on DELETE."""
 
     action: Action

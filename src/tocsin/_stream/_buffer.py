@@ -188,7 +188,7 @@ class Buffer(Generic[A]):
             self._items.clear()
         else:
             batch = [self._items.popleft() for _ in range(_BATCH)]
-        gaps = sum(1 for item in batch if isinstance(item, Gap))
+        gaps = sum(1 for item in batch if isinstance(item, Gap)) if self._gaps else 0
         self._gaps -= gaps
         self.delivered += len(batch) - gaps
         if self._lost is not None:

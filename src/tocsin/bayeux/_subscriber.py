@@ -280,8 +280,12 @@ class Subscriber:
     def _dispatch(self, arrived: Arrived) -> None:
         """Give each listener its events, each once, in one batch."""
         batches: dict[Registration, list[Event]] = {}
+        found: dict[str, list[Registration]] = {}
         for event in arrived.events:
-            for registration in self._index.find(event.channel):
+            registrations = found.get(event.channel)
+            if registrations is None:
+                registrations = found[event.channel] = self._index.find(event.channel)
+            for registration in registrations:
                 batches.setdefault(registration, []).append(event)
         for registration, events in batches.items():
             registration.events(events, session=self._session.number, ordered=arrived.ordered)

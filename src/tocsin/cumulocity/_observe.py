@@ -29,6 +29,7 @@ _VOLATILE: Final = frozenset({
     "firstOccurrenceTime", "firstOccurenceTime", "firstOccurrence",
 })  # fmt: skip
 """What one channel adds and the other leaves out, or what says nothing about the state."""
+_NOT_REST: Final = _CORE | _VOLATILE
 
 
 def _number(text: str) -> float:
@@ -77,43 +78,44 @@ def observe(
     identity = alarm_id(alarm)
     if identity is None:
         raise ProtocolError("the alarm has no usable id", detail=excerpt(raw))
-    severity = _word(alarm.get("severity"))
-    status = _word(alarm.get("status"))
+    get = alarm.get
+    severity = _word(get("severity"))
+    status = _word(get("status"))
+    time = get("time")
+    instant = _millis(time)  # a time whatever its offset and precision; as it came where it is none
+    core = [
+        get("type"),
+        status,
+        severity,
+        get("text") or "",
+        time if instant is None else instant,
+        get("count") or 1,
+        alarm_id(get("source")),
+    ]
+    # A fragment that is null is one that is not there.
+    rest = {key: part for key, part in alarm.items() if key not in _NOT_REST and part is not None}
     return Observed(
-        id=identity,
-        core=_digest(
-            [
-                alarm.get("type"),
-                status,
-                severity,
-                alarm.get("text") or "",
-                _instant(alarm.get("time")),
-                alarm.get("count") or 1,
-                alarm_id(alarm.get("source")),
-            ]
-        ),
-        rest=_digest({key: alarm[key] for key in alarm if key not in _CORE and key not in _VOLATILE}),
-        updated=_millis(alarm.get("lastUpdated")),
-        created=_millis(alarm.get("creationTime")),
-        open=status != CLOSED,
-        wanted=severities is None or severity in severities,
-        alarm=raw,
+        identity,
+        _digest(core),
+        _digest(rest) if rest else _NOTHING,
+        _millis(get("lastUpdated")),
+        _millis(get("creationTime")),
+        status != CLOSED,
+        severities is None or severity in severities,
+        raw,
     )
 
 
 def _digest(value: Any) -> bytes:
-    """A 128-bit hash of the canonical JSON of a value; a fragment that is null is one that is not there."""
-    if isinstance(value, dict):
-        if not value:
-            return _NOTHING
-        value = {key: part for key, part in value.items() if part is not None}
+    """A 128-bit hash of the canonical JSON of a value."""
     try:
-        text = msgspec.json.encode(value, order="sorted")
+        text = _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         text = json.dumps(value, sort_keys=True).encode("utf-8", "surrogatepass")
     return blake2b(text, digest_size=16).digest()
 
 
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
 _NOTHING: Final = blake2b(b"{}", digest_size=16).digest()
 
 
@@ -121,25 +123,17 @@ def _word(value: object) -> str | None:
     return value.upper() if isinstance(value, str) else None
 
 
-def _moment(value: object) -> datetime | None:
+def _millis(value: object) -> int | None:
+    """A time in ms; None where it is none."""
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)  # the usual spelling, at a fifth of the cost
     except ValueError:
         try:
-            return parse_time(value)
+            moment = parse_time(value)
         except ValueError:
             return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _millis(value: object) -> int | None:
-    moment = _moment(value)
-    return None if moment is None else round(moment.timestamp() * 1000)
-
-
-def _instant(value: object) -> object:
-    """A time whatever its offset and precision (ms); as it came where it is none."""
-    millis = _millis(value)
-    return value if millis is None else millis
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)

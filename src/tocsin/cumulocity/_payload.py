@@ -6,8 +6,7 @@ deletion brings a string, a number or an object with the id (Cumulocity referenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -17,13 +16,12 @@ from tocsin.errors import ProtocolError
 from tocsin.models import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Told", "read_payload"]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """One change that a notification tells.
 
     Attributes:
@@ -48,25 +46,22 @@ _any: Final = msgspec.json.Decoder(Any)
 _ACTIONS: Final = {action.value: action for action in Action}
 
 
-def read_payload(data: bytes) -> Iterator[Told]:
+def read_payload(data: bytes) -> Sequence[Told]:
     """Take one notification apart.
 
     Args:
         data: The raw JSON of the Bayeux message's `data`.
 
-    Yields:
+    Returns:
         Each change it tells, in order. Nothing is raised: what cannot be read says so.
     """
     try:
         found = _envelopes.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        yield from _read_slowly(data)
-        return
+        return list(_read_slowly(data))
     if isinstance(found, _Envelope):
-        yield _tell(found, data)
-        return
-    for envelope in found:
-        yield _tell(envelope, b"")
+        return (_tell(found, data),)
+    return [_tell(envelope, b"") for envelope in found]
 
 
 def _read_slowly(data: bytes) -> Iterator[Told]:
