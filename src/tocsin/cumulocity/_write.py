@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["alteration", "answer", "creation", "judge", "to_body"]
 
 _NAME: Final = re.compile(r"[^\s.,*\[\]()@$/']+")
+_ADDRESS: Final = re.compile(r"/alarm/alarms/([^/?#]+)/?(?:[?#]|$)")
+_CREATED: Final = 201
 _STANDARD: Final = frozenset({
     "id", "self", "type", "time", "creationTime", "lastUpdated", "text", "source", "status", "severity",
     "count", "firstOccurrenceTime", "firstOccurenceTime", "history", "severityOrdinal", "statusOrdinal",
@@ -165,20 +167,25 @@ def answer(asked: Mapping[str, Any], response: Response) -> Created:
     Raises:
         ProtocolError: It cannot be said. The alarm may have been raised.
     """
-    told = _last_part(response.headers.get("location"))
-    if not response.body.strip():
-        if told == "null":
-            return Created(Outcome.SUPPRESSED, None)
-        return Created(Outcome.CREATED, None, told)
-    response.json()  # says best what it is if it is not JSON
-    wire = parse_object(response.body, what="answer to the raised alarm")
-    if wire.get("id") in (None, "", "null"):
-        if "null" in (told, _last_part(wire.get("self"))) or (told is None and "type" in wire):
-            return Created(Outcome.SUPPRESSED, None)
-        if told is None:
-            raise ProtocolError("the answer to the raised alarm is no alarm; it may have been raised anyway")
-        return Created(Outcome.CREATED, None, told)
-    return judge(asked, Alarm.from_raw(response.body))
+    told = _addressed(response.headers.get("location"))
+    if response.body.strip():
+        return response.parsed(lambda body: _answer(asked, body, told))
+    if told == "null":
+        return Created(Outcome.SUPPRESSED, None)
+    if told is None and response.status != _CREATED:  # not the platform's: nothing says that it was raised
+        response.json()
+    return Created(Outcome.CREATED, None, told)
+
+
+def _answer(asked: Mapping[str, Any], body: bytes, told: str | None) -> Created:
+    wire = parse_object(body, what="answer to the raised alarm")
+    if wire.get("id") not in (None, "", "null"):
+        return judge(asked, Alarm.from_raw(body))
+    if "null" in (told, _addressed(wire.get("self"))) or (told is None and "type" in wire):
+        return Created(Outcome.SUPPRESSED, None)
+    if told is None:
+        raise ProtocolError("the answer to the raised alarm is no alarm; it may have been raised anyway")
+    return Created(Outcome.CREATED, None, told)
 
 
 def judge(asked: Mapping[str, Any], alarm: Alarm) -> Created:
@@ -186,18 +193,18 @@ def judge(asked: Mapping[str, Any], alarm: Alarm) -> Created:
     if (alarm.count or 1) == 1:
         return Created(Outcome.CREATED, alarm, alarm.id)
     standard = [name for name in ("severity", "status", "text") if name in asked and name in alarm]
-    ignored = [name for name in standard if _folded(asked[name]) != _folded(alarm[name])]
+    ignored = [name for name in standard if _folded(name, asked[name]) != _folded(name, alarm[name])]
     own = [name for name in asked if name not in _STANDARD]
     ignored += [name for name in own if name not in alarm or asked[name] != alarm[name]]
     return Created(Outcome.REPEATED, alarm, alarm.id, tuple(ignored))
 
 
-def _folded(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
+def _folded(name: str, value: object) -> object:
+    """A value as it is compared: the platform's words are written in any case, texts are not."""
+    return value.upper() if name != "text" and isinstance(value, str) else value
 
 
-def _last_part(url: object) -> str | None:
-    if not isinstance(url, str):
-        return None
-    path = url.partition("?")[0].rstrip("/")
-    return unquote(path.rpartition("/")[2]) or None
+def _addressed(url: object) -> str | None:
+    """The id in the URL of an alarm; None if it is not one, such as that of a log-in page."""
+    found = _ADDRESS.search(url) if isinstance(url, str) else None
+    return None if found is None else unquote(found[1])

@@ -188,8 +188,8 @@ def test_a_repeat_tells_what_was_not_taken() -> None:
     assert created.outcome is Outcome.REPEATED
     assert created.id == "1"
     assert created.alarm == Alarm.from_wire(old)
-    # Letters of another size are the platform's own work, and 1 is 1.0.
-    assert created.ignored == ("severity", "status", "acme_X")
+    # Words in letters of another size are the platform's own work (a text is not), and 1 is 1.0.
+    assert created.ignored == ("severity", "status", "text", "acme_X")
 
 
 def test_a_repeat_whose_answer_leaves_fields_out_claims_nothing_about_them() -> None:
@@ -219,6 +219,32 @@ def test_where_only_the_address_is_told(body: bytes) -> None:
 
 def test_where_nothing_is_told() -> None:
     assert answer(ASKED, reply(b"")) == Created(Outcome.CREATED, None)
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+@pytest.mark.parametrize("location", [None, "https://proxy/login", "https://t/alarm/alarms"])
+def test_an_empty_answer_that_is_not_the_platforms_is_no_raised_alarm(
+    status: int, location: str | None
+) -> None:
+    with pytest.raises(ProtocolError, match="empty body"):
+        answer(ASKED, reply(b"", status=status, location=location))
+
+
+def test_an_address_that_is_no_alarms_is_not_its_id() -> None:
+    assert answer(ASKED, reply(b"", location="https://proxy/login")).id is None
+
+
+@pytest.mark.parametrize("odd", [rb'"text":"\ud800"', rb'"text":"x","acme_F":NaN', b'"text":"\xff"'])
+def test_an_odd_alarm_that_is_counted_up_is_no_failure(odd: bytes) -> None:
+    told = answer(ASKED, reply(b'{"id":"1","count":2,' + odd + b"}"))
+    assert told.outcome is Outcome.REPEATED
+    assert told.id == "1"
+
+
+def test_a_text_in_other_letters_was_not_taken() -> None:
+    old = {"id": "1", "count": 2, "text": ASKED["text"].upper(), "severity": ASKED["severity"].lower()}
+    assert "text" in answer(ASKED, reply(old)).ignored
+    assert "severity" not in answer(ASKED, reply(old)).ignored
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{", b'{"status":"ok"}', b"12"])
