@@ -9,15 +9,15 @@ from urllib.parse import quote
 from tocsin._http._pages import PageStatistics
 from tocsin._http._request import Request
 from tocsin._wire import cut_page
+from tocsin.cumulocity._observe import alarm_id, read_alarm
 from tocsin.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tocsin._http._core import HttpCore
-    from tocsin._http._request import Response
 
-__all__ = ["ALARMS", "Window", "alarm_path", "read_one", "read_window"]
+__all__ = ["ALARMS", "Window", "alarm_path", "checked", "read_one", "read_window"]
 
 ALARMS = "/alarm/alarms"
 
@@ -58,11 +58,7 @@ async def read_window(
     """
     paging = (("pageSize", str(page_size)), ("currentPage", str(page)))
     response = await core.send(Request("GET", ALARMS, (*query, *paging)))
-    try:
-        cut = cut_page(response.body, "alarms")
-    except ProtocolError:
-        response.json()  # if it is not even JSON, this says what it is instead, such as a proxy's page
-        raise
+    cut = response.parsed(lambda body: cut_page(body, "alarms"))
     link = cut.rest.get("next")
     return Window(
         cut.items,
@@ -73,27 +69,44 @@ async def read_window(
     )
 
 
-async def read_one(core: HttpCore, alarm_id: str) -> bytes:
+async def read_one(core: HttpCore, wanted: str) -> bytes:
     """Read one alarm as raw JSON (``GET /alarm/alarms/{id}``). Cancelling it is safe.
 
     Raises:
         ConfigurationError: It cannot be an id.
         NotFoundError: There is no such alarm.
+        ProtocolError: The answer is no alarm, or another one.
         TocsinError: See `HttpCore.send`.
     """
-    response: Response = await core.send(Request("GET", alarm_path(alarm_id)))
-    return response.body
+    response = await core.send(Request("GET", alarm_path(wanted)))
+    return response.parsed(lambda body: checked(body, wanted))
 
 
-def alarm_path(alarm_id: object) -> str:
+def checked(body: bytes, wanted: object) -> bytes:
+    """The raw alarm that an answer holds, if it is the one that was asked for.
+
+    Raises:
+        ProtocolError: It is no alarm, or another one.
+    """
+    found = alarm_id(read_alarm(body))
+    if found is None:
+        raise ProtocolError("the alarm has no usable id")
+    if found != str(wanted):
+        raise ProtocolError(
+            f"alarm {str(wanted)[:80]!r} was asked for, and the answer is alarm {found[:80]!r}"
+        )
+    return body
+
+
+def alarm_path(given: object) -> str:
     """The path of an alarm.
 
     Raises:
         ConfigurationError: It cannot be an id.
     """
-    text = str(alarm_id) if isinstance(alarm_id, int) and not isinstance(alarm_id, bool) else alarm_id
+    text = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(text, str) or text.strip(" .") == "" or text == "null":
-        raise ConfigurationError(f"an alarm's id is a text that is not empty, not {alarm_id!r:.80}")
+        raise ConfigurationError(f"an alarm's id is a text that is not empty, not {given!r:.80}")
     try:
         return f"{ALARMS}/{quote(text, safe='')}"
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ from tocsin._http._pages import Page, PageIterator, Pages, PageStatistics
 from tocsin._http._request import Request
 from tocsin.cumulocity._listing import AlarmWalk
 from tocsin.cumulocity._query import AlarmFilter
-from tocsin.cumulocity._window import ALARMS, Window, alarm_path, read_one, read_window
+from tocsin.cumulocity._window import ALARMS, Window, alarm_path, checked, read_one, read_window
 from tocsin.cumulocity._write import alteration, answer, creation, judge, to_body
 from tocsin.cumulocity.changes import ALL, DEFAULT_BUFFER, follow
 from tocsin.cumulocity.models import Alarm, Created, Severity, Source, Status
@@ -90,8 +90,9 @@ class Alarms:
         Iterated, each alarm that was there when it began and matches all the while is given once, however the
         list moves meanwhile; those that came or changed since then may be among them, and in a list of more
         than 100 000 one that changed meanwhile may come twice. (A user who has inventory roles only gets
-        pages that cannot be checked for that.) After an error the iteration can be gone on with: a page that
-        could not be read is asked for again, an unreadable alarm is skipped.
+        pages that cannot be checked for that.) After an error the iteration can be gone on with, if you hold
+        its iterator (``items = aiter(alarms.list())``): a page that could not be read is asked for again, an
+        unreadable alarm is skipped. A new `async for` over the list begins anew.
 
         Args:
             where: A filter made before.
@@ -115,9 +116,9 @@ class Alarms:
         Raises:
             ConfigurationError: It cannot be an id.
             NotFoundError: There is no such alarm.
-            ProtocolError: The answer is no alarm.
+            ProtocolError: The answer is no alarm, or another one.
         """
-        return _alarm(await self._core.send(Request("GET", alarm_path(alarm_id))))
+        return _alarm(await self._core.send(Request("GET", alarm_path(alarm_id))), alarm_id)
 
     async def create(
         self,
@@ -134,7 +135,8 @@ class Alarms:
 
         If an alarm of that source and type is open, the platform counts it up and takes the new time, and
         nothing else: see `Created.ignored`. It is not sent again where it may have been stored, for that
-        would count it up: a `TransportError` says so in `maybe_applied`.
+        would count it up: a `TransportError` says so in `maybe_applied`, and after a `ServerError` it may
+        have been stored too.
 
         Args:
             type: What kind of alarm it is.
@@ -200,12 +202,12 @@ class Alarms:
         Raises:
             ConfigurationError: Nothing is named, or something could not be stored.
             NotFoundError: There is no such alarm.
-            ProtocolError: The answer is no alarm. The change may have been made.
+            ProtocolError: The answer is no alarm, or another one. The change may have been made.
         """
         path = alarm_path(alarm_id)
         wire = alteration(status=status, severity=severity, text=text, fragments=fragments, remove=remove)
         response = await self._core.send(Request("PUT", path, body=to_body(wire)))
-        return _alarm(response) if response.body.strip() else await self.get(alarm_id)
+        return _alarm(response, alarm_id) if response.body.strip() else await self.get(alarm_id)
 
     async def acknowledge(self, alarm_id: str) -> Alarm:
         """Acknowledge an alarm; see `update`."""
@@ -289,11 +291,7 @@ class Alarms:
     async def _count(self, wanted: AlarmFilter) -> int:
         request = Request("GET", f"{ALARMS}/count", wanted.query(), accept="application/json, text/plain")
         response = await self._core.send(request)
-        text = response.body.decode("utf-8", "replace").strip().strip('"')
-        if text.isascii() and text.isdecimal() and len(text) < 19:
-            return int(text)
-        response.json()  # says best what it is if it is not JSON
-        raise ProtocolError("the count of alarms is not a number", detail=text[:80])
+        return response.parsed(_number)
 
 
 def _merged(where: AlarmFilter | None, filters: Mapping[str, Any]) -> AlarmFilter:
@@ -304,12 +302,15 @@ def _merged(where: AlarmFilter | None, filters: Mapping[str, Any]) -> AlarmFilte
     return where.merged(filters)
 
 
-def _alarm(response: Response) -> Alarm:
-    try:
-        return Alarm.from_raw(response.body)
-    except ProtocolError:
-        response.json()  # if it is not even JSON, this says what it is instead, such as a proxy's page
-        raise
+def _alarm(response: Response, wanted: str) -> Alarm:
+    return response.parsed(lambda body: Alarm.from_raw(checked(body, wanted)))
+
+
+def _number(body: bytes) -> int:
+    text = body.decode("utf-8", "replace").strip().strip('"')
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise ProtocolError("the count of alarms is not a number")
+    return int(text)
 
 
 def _utc_now() -> datetime:

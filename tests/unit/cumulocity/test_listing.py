@@ -10,11 +10,13 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
+from tocsin._http._auth import BasicAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._pages import Pages, PageStatistics
 from tocsin.cumulocity._listing import AlarmWalk, Seen
 from tocsin.cumulocity._query import AlarmFilter
 from tocsin.cumulocity._window import alarm_path, read_one, read_window
+from tocsin.cumulocity.alarms import Alarms
 from tocsin.errors import ConfigurationError, NotFoundError, ProtocolError
 
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -44,8 +46,8 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer):
-    core = HttpCore("http://127.0.0.1", transport_factory=lambda: httpx.MockTransport(answer))
+async def serving(answer, **options):
+    core = HttpCore("http://127.0.0.1", **options, transport_factory=lambda: httpx.MockTransport(answer))
     async with core:
         yield core
 
@@ -169,6 +171,37 @@ async def test_one_alarm_is_read_raw():
         assert await read_one(core, "a/b") == b'{"id": "a/b"}'
         with pytest.raises(NotFoundError):
             await read_one(core, "c")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"id": "2"}, "alarm '1' was asked for, and the answer is alarm '2'"),
+        ({"text": "x"}, "no usable id"),
+        ([], "not a JSON object"),
+    ],
+)
+async def test_another_alarm_than_the_one_asked_for_is_an_error(body, says):
+    async with serving(lambda _: httpx.Response(200, json=body)) as core:
+        alarms = Alarms(core)
+        for call in (read_one(core, "1"), alarms.get("1"), alarms.clear("1")):
+            with pytest.raises(ProtocolError, match=says):
+                await call
+
+
+async def test_an_echo_of_the_request_tells_no_credentials():
+    def echo(request):
+        return httpx.Response(200, json={"headers": dict(request.headers)})
+
+    auth = BasicAuth("ada", "hunter2-and-more", tenant="t1")
+    async with serving(echo, auth=auth) as core:
+        alarms = Alarms(core)
+        for call in (read_window(core, (), page_size=1), alarms.get("1"), alarms.clear("1"), alarms.count()):
+            with pytest.raises(ProtocolError, match=r"answered 200") as caught:
+                await call
+            assert caught.value.detail.startswith('{"headers"')
+            assert not any(secret in repr(vars(caught.value)) for secret in auth.secrets)
+            assert "authorization" not in caught.value.detail or "***" in caught.value.detail
 
 
 async def test_html_instead_of_a_page_is_called_html():
