@@ -26,7 +26,7 @@ async def test_converges(anyio_backend: str, seeds: range) -> None:
         assert run.seconds is not None, f"seed {run.seed} never converged\n{told}\n{run.lost[:5]}"
         assert not run.lost, f"seed {run.seed}\n{told}\n{run.lost[:5]}"
         assert not run.duplicated, f"seed {run.seed}\n{told}\n{run.duplicated[:5]}"
-        assert len(run.merged) <= run.hidden, f"seed {run.seed}\n{told}\n{run.merged[:5]}"
+        assert len(run.merged) <= run.overtaken, f"seed {run.seed}\n{told}\n{run.merged[:5]}"
     assert sum(len(run.gaps) for run in runs) >= len(runs), f"no fault mattered\n{told}"
     assert sum(run.recovered for run in runs) > 20, f"no fault mattered\n{told}"
 

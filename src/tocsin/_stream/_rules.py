@@ -137,11 +137,13 @@ class Rules(Generic[A]):
         return cell.order(seen) == NEWER
 
     def _in_order(self, cell: Cell, seen: Observed[A], lane: int) -> bool:
-        """Both came on the ordered path of one session, and lastUpdated does not contradict.
+        """Both came on the ordered path of one session, and one of them has no stamp to contradict it.
 
-        Equal stamps do not: two writes may fall into one millisecond, and both are to be given.
+        Equal stamps are doubted: a server with several nodes may swap two writes of one millisecond.
         """
-        return lane >= 0 and cell.lane == lane and cell.order(seen) == UNSURE
+        if lane < 0 or cell.lane != lane or (cell.exact and seen.updated is not None):
+            return False
+        return cell.order(seen) == UNSURE
 
     # --- doubt ---
 
