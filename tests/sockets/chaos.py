@@ -82,18 +82,13 @@ OVERTAKING = {"lose", "reorder", "garble"}
 class Run:
     """What happened in one run.
 
-        Attributes:
-            lost: Alarms that the consumer has wrong at the end.
-            duplicated: Changes given twice, out of order, or that never happened.
-            merged: States written outside every gap that were not given, because a later one had come.
-    <<<<<<< HEAD
-            hidden: How many of those the server itself hid by losing a message. If the same alarm changes again
-                before anybody reads it, nobody can know.
-    =======
-            overtaken: How many of those the server itself hid: it lost a message, or sent it after a later one.
-                If the same alarm changes again before anybody reads it, nobody can know.
-    >>>>>>> parent of 626e69c (Leave disorder within a session out of chaos: the order of equal stamps is the server's word alone)
-            seconds: From the end of the faults until everything was right; None if it never was.
+    Attributes:
+        lost: Alarms that the consumer has wrong at the end.
+        duplicated: Changes given twice, out of order, or that never happened.
+        merged: States written outside every gap that were not given, because a later one had come.
+        overtaken: How many of those the server itself hid: it lost a message, or sent it after a later one.
+            If the same alarm changes again before anybody reads it, nobody can know.
+        seconds: From the end of the faults until everything was right; None if it never was.
     """
 
     seed: int
