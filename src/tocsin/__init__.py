@@ -12,7 +12,7 @@ from tocsin._version import __version__
 
 if TYPE_CHECKING:
     from tocsin._http._auth import Auth
-    from tocsin._http._pages import Page, PageStatistics
+    from tocsin._http._pages import Page, Pages, PageStatistics
     from tocsin._http._request import Headers, Request, Response, Timeouts
     from tocsin._http._retry import RetryPolicy
     from tocsin._stream._backoff import ReconnectPolicy
@@ -76,6 +76,7 @@ __all__ = [
     "Origin",
     "Page",
     "PageStatistics",
+    "Pages",
     "PermissionDeniedError",
     "Phase",
     "ProtocolError",
@@ -102,7 +103,7 @@ __all__ = [
 
 _HOMES = {
     "tocsin._http._auth": ("Auth",),
-    "tocsin._http._pages": ("Page", "PageStatistics"),
+    "tocsin._http._pages": ("Page", "PageStatistics", "Pages"),
     "tocsin._http._request": ("Headers", "Request", "Response", "Timeouts"),
     "tocsin._http._retry": ("RetryPolicy",),
     "tocsin._stream._backoff": ("ReconnectPolicy",),

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from anyio import Semaphore, current_time
+from anyio.lowlevel import current_token
 
 from tocsin._http._auth import Auth, BasicAuth
 from tocsin._http._proxies import find_proxy
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     import httpx
+    from anyio.lowlevel import EventLoopToken
 
     from tocsin._http._proxies import Proxy
     from tocsin._http._request import Request, Response
@@ -60,7 +62,7 @@ class _State(Enum):
 class _Shared:
     """What a core and its views have in common: the route, the pool, the state."""
 
-    __slots__ = ("make", "max_in_flight", "rng", "route", "state", "wire", "wires")
+    __slots__ = ("loop", "make", "max_in_flight", "rng", "route", "state", "wire", "wires")
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class _Shared:
         self.max_in_flight = max_in_flight
         self.rng = rng
         self.state = _State.NEW
+        self.loop: EventLoopToken | None = None
         self.wire: Wire | None = None
         self.wires: list[Wire] = []
 
@@ -82,6 +85,8 @@ class _Shared:
         """The wire, or an error that says why there is none."""
         if self.wire is None or self.state is not _State.OPEN:
             raise ConfigurationError(f"the client {self.state.value}")
+        if current_token() != self.loop:  # its connections and locks would break in the other one
+            raise ConfigurationError("the client was entered in another event loop; make one for each loop")
         return self.wire
 
     def session_wire(self) -> Wire:
@@ -189,7 +194,7 @@ class HttpCore:
             places=Semaphore(shared.max_in_flight, fast_acquire=True),
         )
         await wire.open()
-        shared.wire, shared.state = wire, _State.OPEN
+        shared.wire, shared.state, shared.loop = wire, _State.OPEN, current_token()
         return self
 
     async def __aexit__(

@@ -282,8 +282,8 @@ class Page(Generic[A]):
         return await self._turner.next_page()
 
 
-class Items(Generic[A]):
-    """Iterates over all items of a list. Dropping it, as `break` does, ends what it reads ahead."""
+class _Iteration(Generic[A]):
+    """One pass over a list. Dropping it, as `break` does, ends what it reads ahead."""
 
     __slots__ = ("__weakref__", "_turner")
 
@@ -293,6 +293,16 @@ class Items(Generic[A]):
 
     def __aiter__(self) -> Self:
         return self
+
+    async def aclose(self) -> None:
+        """End the iteration and what it reads ahead. May be called twice."""
+        await self._turner.aclose()
+
+
+class Items(_Iteration[A]):
+    """Iterates over all items of a list. Dropping it, as `break` does, ends what it reads ahead."""
+
+    __slots__ = ()
 
     async def __anext__(self) -> A:
         """The next item.
@@ -308,22 +318,11 @@ class Items(Generic[A]):
             if not await turner.turn():
                 raise StopAsyncIteration
 
-    async def aclose(self) -> None:
-        """End the iteration and what it reads ahead. May be called twice."""
-        await self._turner.aclose()
 
+class PageIterator(_Iteration[A]):
+    """Iterates over the pages of a list that have items. Dropping it ends what it reads ahead."""
 
-class PageIterator(Generic[A]):
-    """Iterates over the pages of a list that have items."""
-
-    __slots__ = ("__weakref__", "_turner")
-
-    def __init__(self, walk: Walk[A], start: Start | None) -> None:
-        self._turner = _Turner(walk, start)
-        weakref.finalize(self, self._turner.abandon).atexit = False
-
-    def __aiter__(self) -> Self:
-        return self
+    __slots__ = ()
 
     async def __anext__(self) -> Page[A]:
         """The next page. Cancelling it loses nothing; after an error it can be called again."""
@@ -331,10 +330,6 @@ class PageIterator(Generic[A]):
         if page is None:
             raise StopAsyncIteration
         return page
-
-    async def aclose(self) -> None:
-        """End the iteration and what it reads ahead. May be called twice."""
-        await self._turner.aclose()
 
 
 class Pages(Generic[A]):

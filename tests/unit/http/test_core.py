@@ -126,6 +126,19 @@ async def test_a_client_that_is_not_open_says_so():
     assert wire.count == {"entered": 1, "requests": 1, "closed": 1}
 
 
+async def test_a_client_belongs_to_the_event_loop_that_entered_it():
+    client, wire = core()
+
+    async def use():
+        await client.send(GET)
+
+    async with client:
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await anyio.to_thread.run_sync(anyio.run, use)
+        await client.send(GET)
+    assert wire.count["requests"] == 1
+
+
 async def test_a_view_shares_pool_and_state_and_has_options_of_its_own():
     client, wire = core(answer(500))
     view = client.with_options(retry=RetryPolicy.none(), timeouts=Timeouts(read=7))
