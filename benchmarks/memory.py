@@ -66,7 +66,7 @@ class Site(httpx.AsyncBaseTransport):
             if self._one is not None:
                 return _answer(self._one)
             return _answer(self._list(request.url.params))
-        return _answer(await self._bayeux(b"".join([piece async for piece in request.stream])))
+        return _answer(await self._bayeux(await request.aread()))
 
     async def aclose(self) -> None:
         """Nothing to close: several clients may share it."""

@@ -1,4 +1,4 @@
-"""Alarms as a platform writes them: about 850 bytes of JSON, all standard fields and two fragments."""
+"""Alarms as a platform writes them: about 800 bytes of JSON, all standard fields and two fragments."""
 
 from __future__ import annotations
 
