@@ -147,9 +147,9 @@ class AlarmWalk:
 
     def _fix(self, window: Window) -> None:
         """Take the server's clock from the first answer of a pass, and bound the list by it."""
-        alarms = [] if window.date is not None else list(map(_read, window.rows))
+        alarms = [alarm for alarm in map(_read, window.rows) if alarm]
         self._pass.began = window.date or max(
-            (alarm.last_updated for alarm in alarms if alarm and alarm.last_updated), default=None
+            (alarm.last_updated for alarm in alarms if alarm.last_updated), default=None
         )
         if self._tail is not None:
             return
@@ -157,7 +157,8 @@ class AlarmWalk:
         wanted = self._wanted
         if window.date is None or wanted.created_to is not None:
             return
-        bound = window.date + _MARGIN
+        # A proxy may answer for the platform, and its clock may be slow.
+        bound = max([window.date, *(one.creation_time for one in alarms if one.creation_time)]) + _MARGIN
         if wanted.created_from is None or wanted.created_from <= bound:  # or that server's clocks are at odds
             self._wanted = replace(wanted, created_to=bound)
             self._pass.query = self._wanted.query()

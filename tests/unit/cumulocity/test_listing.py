@@ -84,6 +84,26 @@ async def test_a_bound_of_the_users_own_is_kept():
     assert {query["createdTo"] for query in server.asked} == {"2026-02-28T10:00:00.000Z"}
 
 
+@pytest.mark.parametrize("behind", [0, 59, 61, 120, 3600])
+async def test_a_proxy_with_a_slow_clock_hides_no_alarms(behind):
+    server = Server(100, date=TEN - timedelta(seconds=behind))
+    for number, row in enumerate(server.rows):
+        row["creationTime"] = (TEN - timedelta(seconds=number)).isoformat()
+
+    def bounded(request):
+        to = datetime.fromisoformat(request.url.params.get("createdTo", "9999-01-01T00:00:00Z"))
+        fit = [row for row in server.rows if datetime.fromisoformat(row["creationTime"]) < to]
+        whole, server.rows = server.rows, fit
+        try:
+            return server(request)
+        finally:
+            server.rows = whole
+
+    async with serving(bounded) as core:
+        assert len(await listed(core)) == 100
+    assert "createdTo" in server.asked[1]
+
+
 async def test_a_range_that_begins_later_than_the_server_believes_is_left_alone():
     server = Server(50, lastUpdated="2026-03-01T10:00:00Z")
     async with serving(server) as core:
