@@ -37,6 +37,8 @@ _OVERLAP: Final = timedelta(seconds=30)
 """A write may become readable that much later than its stamp says (reference `recovery.md`, A1)."""
 _MARGIN: Final = timedelta(seconds=60)
 """The clock that stamps alarms may be ahead of the one in the Date header, which also cuts off fractions."""
+_FAST: Final = timedelta(minutes=15)
+"""How much the clock in the Date header may be ahead of the one that stamps alarms."""
 _ROUNDS: Final = 3
 
 
@@ -148,9 +150,11 @@ class AlarmWalk:
     def _fix(self, window: Window) -> None:
         """Take the server's clock from the first answer of a pass, and bound the list by it."""
         alarms = [alarm for alarm in map(_read, window.rows) if alarm]
-        self._pass.began = window.date or max(
-            (alarm.last_updated for alarm in alarms if alarm.last_updated), default=None
-        )
+        newest = max((alarm.last_updated for alarm in alarms if alarm.last_updated), default=None)
+        if window.date is None or newest is None:
+            self._pass.began = window.date or newest
+        else:  # a proxy's clock may be fast; but what is long past is not read again for that
+            self._pass.began = min(window.date, max(newest, window.date - _FAST))
         if self._tail is not None:
             return
         self._dated = any(b'"lastUpdated"' in raw for raw in window.rows)

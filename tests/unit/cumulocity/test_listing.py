@@ -104,6 +104,32 @@ async def test_a_proxy_with_a_slow_clock_hides_no_alarms(behind):
     assert "createdTo" in server.asked[1]
 
 
+@pytest.mark.parametrize("ahead", [0, 29, 31, 800])
+async def test_behind_a_proxy_with_a_fast_clock_a_row_that_jumps_is_found(ahead):
+    server = Server(100, date=TEN + timedelta(seconds=ahead), lastUpdated="2026-03-01T09:59:59Z")
+
+    def moving(request):
+        since = request.url.params.get("lastUpdatedFrom")
+        if since is None:
+            answer = server(request)
+            if len(server.asked) == 2:  # from the unread part to the top, past the reader
+                server.rows.insert(0, {**server.rows.pop(70), "lastUpdated": "2026-03-01T10:00:01Z"})
+            return answer
+        moment = datetime.fromisoformat(since)
+        moved = [row for row in server.rows if datetime.fromisoformat(row["lastUpdated"]) >= moment]
+        return httpx.Response(200, json={"alarms": moved[:20]})
+
+    async with serving(moving) as core:
+        assert len(await listed(core)) == 100
+
+
+async def test_a_fast_clock_does_not_make_a_list_be_read_twice():
+    server = Server(50, lastUpdated="2026-01-01T00:00:00Z")
+    async with serving(server) as core:
+        await listed(core)
+    assert server.asked[-1]["lastUpdatedFrom"] == "2026-03-01T09:44:30.000Z"
+
+
 async def test_a_range_that_begins_later_than_the_server_believes_is_left_alone():
     server = Server(50, lastUpdated="2026-03-01T10:00:00Z")
     async with serving(server) as core:
