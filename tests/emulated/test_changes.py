@@ -636,10 +636,11 @@ async def test_a_client_from_the_environment():
         env |= {"C8Y_TOKEN": token, "C8Y_PASSWORD": "wrong"}
         async with Cumulocity.from_env(env, transport_factory=factory) as client:
             assert await client.alarms.count() == 0
-        for name in ("C8Y_BASEURL", "C8Y_USER"):
+        for name in ("C8Y_BASEURL", "C8Y_USER", "C8Y_PASSWORD"):
             broken = {key: value for key, value in env.items() if key not in (name, "C8Y_TOKEN")}
-            with pytest.raises(ConfigurationError, match=name):
-                Cumulocity.from_env(broken)
+            for unset in (broken, {**broken, name: ""}):  # as `${NAME}` of a compose file has it
+                with pytest.raises(ConfigurationError, match=name):
+                    Cumulocity.from_env(unset)
 
 
 def test_the_site_of_a_client():

@@ -149,6 +149,12 @@ class HttpCore:
         base = BaseUrl.parse(base_url)
         if max_in_flight < 1:
             raise ConfigurationError("max_in_flight must be 1 or more")
+        if callable(middleware):
+            raise ConfigurationError("middleware is a list of functions: give [function]")
+        if transport_factory is not None and not callable(transport_factory):
+            raise ConfigurationError(
+                "transport_factory makes a transport each time it is called: give a function"
+            )
         _check_kinds(auth, timeouts, retry)
         tls = TlsSettings(verify, cert)
         way = None if transport_factory is not None else find_proxy(base, proxy, trust_env=trust_env)

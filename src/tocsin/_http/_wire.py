@@ -131,6 +131,10 @@ class Wire:
         for middleware in reversed(self._route.middleware):
             step = _around(middleware, step)
         response = await step(request)
+        if not isinstance(response, Response):
+            raise ConfigurationError(
+                f"a middleware gave {type(response).__name__} instead of a Response: does it lack a return?"
+            )
         if not 200 <= response.status < 300:
             raise status_error(response, flight, clock=self._route.clock)
         return response

@@ -228,7 +228,7 @@ class Cumulocity(AsyncContextManagerMixin):
         """
         view = object.__new__(type(self))
         view._owner = self._owner
-        if isinstance(timeout, int | float):
+        if isinstance(timeout, int | float) and not isinstance(timeout, bool):
             timeout = replace(self._core.timeouts, total=float(timeout))
         view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
         view._following = replace(self._following, core=view._core)
@@ -269,7 +269,7 @@ def _env_auth(env: Mapping[str, str]) -> Auth:
     if token := env.get("C8Y_TOKEN"):
         return BearerAuth(token)
     user, password = env.get("C8Y_USER"), env.get("C8Y_PASSWORD")
-    if not user or password is None:
+    if not user or not password:
         missing = "C8Y_USER" if not user else "C8Y_PASSWORD"
         raise ConfigurationError(f"the environment variable {missing} is not set, nor is C8Y_TOKEN")
     return BasicAuth(user, password)

@@ -93,6 +93,7 @@ def test_headers_that_frame_the_message_are_ours(name):
         {"verify": ""},
         {"verify": None},
         {"cert": ("only.pem",)},
+        {"middleware": lambda request, call_next: call_next(request)},
     ],
 )
 def test_settings_that_make_no_sense_are_refused_when_given(options):
@@ -201,6 +202,21 @@ async def test_middleware_may_answer_itself_and_may_fail():
         with pytest.raises(KeyError, match="mine"):
             await client.send(Request("GET", "/raise"))
     assert wire.count["requests"] == 1
+
+
+async def test_a_middleware_without_a_return_is_told():
+    async def forgetful(request, call_next):
+        await call_next(request)
+
+    client, _ = core(middleware=[forgetful])
+    async with client:
+        with pytest.raises(ConfigurationError, match=r"NoneType instead of a Response.*return"):
+            await client.send(GET)
+
+
+def test_a_transport_is_no_factory():
+    with pytest.raises(ConfigurationError, match="give a function"):
+        HttpCore("http://localhost", transport_factory=httpx.MockTransport(lambda _: httpx.Response(200)))
 
 
 async def test_no_more_requests_are_in_flight_than_allowed():
