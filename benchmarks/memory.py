@@ -42,12 +42,10 @@ class Site(httpx.AsyncBaseTransport):
     """Lists alarms in pages, and gives what `feed` was given to whoever polls.
 
     Args:
-        rows: The alarms that a list has, raw.
-        one: What each GET is answered with instead of a list.
+        rows: The alarms that a list has, raw. A single one is found by its place, which is its id.
     """
 
-    def __init__(self, rows: list[bytes] | None = None, *, one: bytes | None = None) -> None:
-        self._one = one
+    def __init__(self, rows: list[bytes] | None = None) -> None:
         self._rows = rows or []
         self._pages: dict[tuple[int, int], bytes] = {}
         self._waiting: deque[bytes] = deque()
@@ -63,8 +61,9 @@ class Site(httpx.AsyncBaseTransport):
         """Answer at once, but for a poll that nothing waits for."""
         await checkpoint()
         if request.method == "GET":
-            if self._one is not None:
-                return _answer(self._one)
+            number = request.url.path.rpartition("/")[2]
+            if number.isdecimal():
+                return _answer(self._rows[int(number)])
             return _answer(self._list(request.url.params))
         return _answer(await self._bayeux(await request.aread()))
 

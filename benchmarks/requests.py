@@ -1,4 +1,4 @@
-"""One GET of one alarm: what the client adds to httpx on the same transport."""
+"""GETs of single alarms, each of another one: what the client adds to httpx on the same transport."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 URL = "http://localhost"
-PATH = "/alarm/alarms/1"
+PATH = "/alarm/alarms/"
 
 
-def _candidate(name: str, size: int, send: Callable[[], Awaitable[object]]) -> Candidate:
+def _candidate(name: str, size: int, send: Callable[[str], Awaitable[object]]) -> Candidate:
     async def work() -> int:
-        for _ in range(size):
-            await send()
+        for number in range(size):
+            await send(str(number))
         return size
 
     return Candidate(name, work)
 
 
 async def _main(asked: argparse.Namespace) -> None:
-    site = Site(one=sample.alarm(1))
+    site = Site([sample.alarm(number) for number in range(asked.size)])
     auth = BasicAuth("demo", "demo", tenant="t1")
     async with (
         httpx.AsyncClient(base_url=URL, transport=site, auth=("t1/demo", "demo")) as bare,
@@ -39,12 +39,12 @@ async def _main(asked: argparse.Namespace) -> None:
         Cumulocity(URL, auth, transport_factory=lambda: site) as client,
     ):
         candidates = [
-            _candidate("httpx.AsyncClient.get", asked.size, lambda: bare.get(PATH)),
-            _candidate("HttpCore.send", asked.size, lambda: core.send(Request("GET", PATH))),
-            _candidate("Cumulocity.alarms.get", asked.size, lambda: client.alarms.get("1")),
+            _candidate("httpx.AsyncClient.get", asked.size, lambda one: bare.get(PATH + one)),
+            _candidate("HttpCore.send", asked.size, lambda one: core.send(Request("GET", PATH + one))),
+            _candidate("Cumulocity.alarms.get", asked.size, client.alarms.get),
         ]
         results = await interleave(candidates, asked.rounds)
-    print(table("requests: one GET of one alarm", results, "request"))
+    print(table("requests: GET of one alarm", results, "request"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
