@@ -602,6 +602,9 @@ async def test_a_client_says_how_it_is_to_be_used():
             async with client.alarms.changes():
                 pass
         async with client:
+            for odd in (True, 0, None):
+                with pytest.raises(ConfigurationError):
+                    client.with_options(timeout=odd)
             view = client.with_options(timeout=7.0)
             with pytest.raises(ConfigurationError, match="view"):
                 async with view:

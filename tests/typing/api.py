@@ -15,6 +15,7 @@ from tocsin import (
     Level,
     Origin,
     Page,
+    Pages,
     Phase,
     ReconnectPolicy,
     RetryPolicy,
@@ -27,6 +28,8 @@ from tocsin.testing import in_process
 
 
 async def reading(c8y: Cumulocity) -> None:
+    listed: Pages[Alarm] = c8y.alarms.list()
+    assert_type(await listed, Page[Alarm])
     page = await c8y.alarms.list(status=Status.ACTIVE, severity=[Severity.CRITICAL, "MAJOR"])
     assert_type(page, Page[Alarm])
     assert_type(page.items, tuple[Alarm, ...])

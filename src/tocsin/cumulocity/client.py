@@ -228,8 +228,8 @@ class Cumulocity(AsyncContextManagerMixin):
         """
         view = object.__new__(type(self))
         view._owner = self._owner
-        if isinstance(timeout, int | float) and not isinstance(timeout, bool):
-            timeout = replace(self._core.timeouts, total=float(timeout))
+        if isinstance(timeout, int | float):
+            timeout = replace(self._core.timeouts, total=timeout)
         view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
         view._following = replace(self._following, core=view._core)
         view._view = True
