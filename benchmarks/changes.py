@@ -116,7 +116,9 @@ async def _ours(source: Source, *, touched: bool) -> AsyncIterator[Candidate]:
 
 async def _main(asked: argparse.Namespace) -> None:
     for each in PER_ANSWER:
-        sources = [Source(max(asked.size, each), each) for _ in range(4)]
+        if each > asked.size:
+            break
+        sources = [Source(asked.size, each) for _ in range(4)]
         async with (
             _bare(sources[0]) as bare,
             _bayeux(sources[1]) as bayeux,

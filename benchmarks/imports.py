@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -44,16 +45,16 @@ def _candidate(statement: str, size: int, cache: str) -> Candidate:
     return Candidate(f"python -c {statement.partition(';')[0]!r}", work)
 
 
-async def _main(asked: argparse.Namespace) -> None:
+async def _main(statements: Sequence[str], asked: argparse.Namespace) -> None:
     with TemporaryDirectory() as cache:
-        candidates = [_candidate(statement, asked.size, cache) for statement in STATEMENTS]
+        candidates = [_candidate(statement, asked.size, cache) for statement in statements]
         results = await interleave(candidates, asked.rounds, clock=children)
     print(table("imports: a fresh process", results, "process"))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None, statements: Sequence[str] = STATEMENTS) -> None:
     """Run it."""
-    run(_main, options(__doc__, 1, 7, argv))
+    run(partial(_main, statements), options(__doc__, 1, 7, argv))
 
 
 if __name__ == "__main__":
