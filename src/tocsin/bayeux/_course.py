@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tocsin._stream._backoff import Backoff
 from tocsin.bayeux._advice import Advice
-from tocsin.bayeux._outputs import Alive, Closed, Dropped, Lost, Notice, Output, Send
+from tocsin.bayeux._outputs import Alive, Closed, Delayed, Dropped, Lost, Notice, Output, Send
 from tocsin.bayeux._state import State, Trigger, after
 from tocsin.errors import ProtocolError, TocsinError
 
@@ -157,6 +157,8 @@ class Course:
         )
         if failure.lossy or self.state is State.SUBSCRIBING:
             self._tell_lost(failure.cause, session_lost=False)
+        else:
+            self.outputs.append(Delayed(failure.cause))
         if self._command_backoff.spent:
             self.stop(failure.error)
 

@@ -14,6 +14,7 @@ __all__ = [
     "Alive",
     "Arrived",
     "Closed",
+    "Delayed",
     "Dropped",
     "Kind",
     "Lost",
@@ -87,6 +88,13 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Delayed:
+    """A channel has to wait for its subscription. Nothing is lost for those whose channels stand."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stands:
     """The server confirmed a channel."""
 
@@ -128,4 +136,4 @@ class Notice:
     text: str
 
 
-Output = Alive | Arrived | Closed | Dropped | Lost | Notice | Refused | Stands | Unreadable
+Output = Alive | Arrived | Closed | Delayed | Dropped | Lost | Notice | Refused | Stands | Unreadable

@@ -91,6 +91,11 @@ class Registration:
         self.attached, self._waiting = False, True
         self._call(lambda: self._listener.on_lost(cause=cause, session_lost=session_lost))
 
+    def delayed(self, cause: str) -> None:
+        """Say why it is not attached yet; nothing to say if it is."""
+        if not self.attached:
+            self._call(lambda: self._listener.on_lost(cause=cause, session_lost=False))
+
     def refused(self, channel: str, error: SubscriptionRefusedError) -> None:
         """Pass on a refusal."""
         self._call(lambda: self._listener.on_refused(channel, error))

@@ -20,6 +20,7 @@ from tocsin.bayeux._outputs import (
     Alive,
     Arrived,
     Closed,
+    Delayed,
     Dropped,
     Kind,
     Lost,
@@ -259,6 +260,9 @@ class Subscriber:
                 log.info("Bayeux: %s", output.cause)
                 for registration in list(self._registrations):
                     registration.lost(output.cause, session_lost=output.session_lost)
+            case Delayed():
+                for registration in list(self._registrations):
+                    registration.delayed(output.cause)
             case Refused():
                 for registration in list(self._registrations):
                     if output.channel in registration.channels:

@@ -37,6 +37,7 @@ class Server:
         frozen: Requests are taken and never answered.
         late: Events that are published in the moment in which a channel is subscribed.
         denied: Channels that are refused.
+        busy: Channels that are not subscribed for now.
         rude: It says untrue things, so that sessions may stay behind.
         rewrite: Changes an answer before it leaves.
     """
@@ -50,6 +51,7 @@ class Server:
         self.rude = False
         self.late: dict[str, list[Any]] = {}
         self.denied: set[str] = set()
+        self.busy: set[str] = set()
         self.rewrite: Any = None
         self.transports: list[Wire] = []
         self.numbers = 0
@@ -109,6 +111,8 @@ class Server:
             self.release(client)
         else:
             name = reply["subscription"] = message["subscription"]
+            if name in self.busy:
+                return [{**reply, "successful": False, "error": "503::busy"}]
             if name in self.denied:
                 return [{**reply, "successful": False, "error": "403::subscribe_denied"}]
             if message["channel"] == "/meta/subscribe":

@@ -191,6 +191,20 @@ async def test_a_refused_channel_is_told_to_its_own_listener():
     assert not poor.all("attached")
 
 
+async def test_who_has_to_wait_for_a_channel_is_told_why_and_nobody_else():
+    server, good, late = Server(), Ear(), Ear()
+    async with serving(server) as subscriber:
+        subscriber.add(good, ["/a"])
+        await good.hears("attached")
+        server.busy = {"/b"}
+        subscriber.add(late, ["/b"])
+        await late.hears("lost", 3)
+        assert "503::busy" in str(late.all("lost")[-1])
+        server.busy = set()
+        await late.hears("attached")
+    assert not good.all("lost")
+
+
 async def test_a_renewed_session_takes_everything_along():
     """Recovery: a session that was caught losing messages is replaced, and the old one is ended."""
     server, ear = Server(), Ear()
