@@ -76,11 +76,6 @@ class Buffer(Generic[A]):
         return len(self._by_key) if self.overflow == "conflate" else len(self._items)
 
     @property
-    def starving(self) -> bool:
-        """Whether the consumer waits and nothing is there: it has caught up."""
-        return self._arrived is not None and not self._arrived.is_set()
-
-    @property
     def half_full(self) -> bool:
         """Whether more than half of the limit waits: no more should be read from the platform."""
         return len(self) > self.limit // 2

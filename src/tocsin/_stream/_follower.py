@@ -42,7 +42,8 @@ _FIRST_READ: Final = 5.0
 """Seconds that entering a stream waits for the first read once the live channel stands."""
 
 _REFUSALS: Final = 3
-"""Reads in a row answered 401 before a stream that was attached believes it."""
+"""Reads in a row that were refused before a stream that was attached believes it: 401 anywhere, and 403 where
+reads are the channel. Beside a live channel a missing role degrades the stream, for changes still come."""
 
 _LOOK_AGAIN: Final = 60.0
 """Seconds between two looks for an API that seemed to be missing: a server that starts may seem so too."""
@@ -184,11 +185,12 @@ class Follower(Reader[A], Generic[R, A]):
 
     def _refusal(self, error: AuthenticationError | PermissionDeniedError, read: Read) -> Failed | None:
         """What a refused read means: an answer, or None if the stream cannot go on."""
-        if isinstance(error, AuthenticationError):
+        listed = isinstance(read, ReadWindow)
+        if isinstance(error, AuthenticationError) or (listed and self._attachment is None):
             self._refused += 1
             if not self.is_open or self._refused >= _REFUSALS:
                 return None
-        elif not self.is_open and isinstance(read, ReadWindow):
+        elif listed and not self.is_open:
             return None
         return Failed(str(error), error.retry_after, permanent=isinstance(error, PermissionDeniedError))
 
@@ -232,7 +234,7 @@ class Follower(Reader[A], Generic[R, A]):
 
     def _demand(self) -> None:
         """The consumer took something, or waits for more."""
-        if self._overflowed and self.buffer.starving:
+        if self._overflowed and not len(self.buffer):
             self._overflowed = False
             self._tracker.caught_up(current_time())
             self._wake.set()

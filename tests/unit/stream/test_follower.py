@@ -172,6 +172,32 @@ async def test_overflow_is_recovered_once_the_consumer_has_caught_up():
         await stream.aclose()
 
 
+async def test_overflow_is_recovered_for_a_consumer_that_never_quite_catches_up():
+    """It always has something to take, so that it never waits; yet nothing is left out, and gaps are told."""
+    fake = platform()
+    got = []
+    async with Client() as client:
+        stream, _ = follow(client, fake, limit=50)
+        await entered(stream, fake)
+        await anyio.sleep(100)
+
+        async def consume():
+            async for item in stream:
+                got.append(item)
+                await anyio.sleep(0.12)
+
+        helper = TaskOwner("helper")
+        async with helper.open():
+            fake.tell(*((f"burst {n}", "x") for n in range(120)))
+            helper.start(consume, "consume")
+            for n in range(3000):
+                await anyio.sleep(0.1)
+                fake.tell((f"noise {n % 40}", str(n)))
+        assert {f"burst {n}" for n in range(120)} <= fold(got).keys()
+        assert any(isinstance(item, Gap) and item.recovered for item in got)
+        await stream.aclose()
+
+
 async def test_overflow_with_drop_oldest_says_what_is_lost_and_reads_nothing():
     fake = platform()
     async with Client() as client:
@@ -310,6 +336,20 @@ async def test_a_role_that_is_lost_later_degrades_and_does_not_end():
         await anyio.sleep(200)
         assert stream.state is StreamState.CONNECTED
         await stream.aclose()
+
+
+async def test_a_role_that_is_lost_where_reads_are_the_channel_is_raised():
+    fake = platform(live=False)
+
+    async def refuse(read):
+        raise PermissionDeniedError("role missing", status=403)
+
+    async with Client() as client:
+        stream, _ = follow(client, fake)
+        await entered(stream, fake)
+        fake.before = refuse
+        with anyio.fail_after(400), pytest.raises(PermissionDeniedError, match="role missing"):
+            await stream.__anext__()
 
 
 async def test_a_server_without_reads_keeps_following_with_gaps_that_cannot_be_recovered():
