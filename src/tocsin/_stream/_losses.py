@@ -67,6 +67,8 @@ class Losses(Rules[A]):
         self._settled_at = 0.0  # from then on a subscription has surely taken effect
         self._session: int | None = None
         self._due: list[float] = [] if live else [0.0]
+        self._rush: float | None = None  # something asks for a sweep then, whatever is due
+        self._rush_free = 0.0  # no such sweep before: they must not follow one another without a pause
         self._alive_at: datetime | None = None
         self._whole_at: datetime | None = None
         self._loss: Loss | None = None
@@ -141,7 +143,7 @@ class Losses(Rules[A]):
             return
         self._open_loss(self._last_whole(wall), "a message could not be read")
         if self._reads_on and self._sweeps_on:
-            self._sweep_at(now)
+            self._hurry(now)
         elif self._attached:
             self._close_loss(wall, recoverable=False)
 
@@ -154,6 +156,11 @@ class Losses(Rules[A]):
         """Sweep no later than this."""
         self._due.append(when)
         self._due.sort()
+
+    def _hurry(self, now: float) -> None:
+        """Sweep at once, unless one that was as urgent has just begun: a storm would help nobody."""
+        if self._rush is None:
+            self._rush = max(now, self._rush_free)
 
     def _last_whole(self, wall: datetime) -> datetime:
         """The last proof of life, less the moment that it was under way: what was stored then may be lost."""

@@ -32,6 +32,8 @@ class RecoveryPolicy:
         stale_wait: A read that shows an older state than one already known is repeated after this much.
         retry_first: Wait after a first failed read; doubles with each failure.
         retry_max: The longest such wait.
+        retry_after_max: A server's Retry-After is obeyed up to this much: until then nothing proves that the
+            live channel delivers.
         skew: How far the clock behind the HTTP header ``Date`` may be from the one behind ``lastUpdated``.
             Used only where no row tells the server's time.
         remembered: Closed and deleted alarms kept in memory.
@@ -53,6 +55,7 @@ class RecoveryPolicy:
     stale_wait: float = 1.0
     retry_first: float = 1.0
     retry_max: float = 60.0
+    retry_after_max: float = 300.0
     skew: float = 900.0
     remembered: int = 100_000
     max_tracked: int = 1_000_000

@@ -56,6 +56,7 @@ class Schedule(Losses[A]):
         self._pass: Pass | None = None
         self._pass_due: float | None = None
         self._pass_failures = 0
+        self._pass_free = 0.0  # no pass because of a recovery before
         self._flights: dict[int, Plan | Pass | None] = {}
         self._tickets = 0
         self._read_once = False
@@ -65,6 +66,7 @@ class Schedule(Losses[A]):
         self._periodic = 0.0
         self._degraded: str | None = None
         self._failing: str | None = None
+        self._unreconciled: str | None = None
         self._denied: str | None = None
         self._crowd_told = False
         self._unverified = 0
@@ -101,8 +103,10 @@ class Schedule(Losses[A]):
             return
         if self._begun and not self._sweeps_on:
             return
-        flood = self._begun and self._doubts.flooded
-        if not flood and not (self._due and self._due[0] <= now):
+        rush = self._rush_due()
+        if rush is not None and rush <= now:
+            self._rush, self._rush_free = None, now + self._policy.verify_first
+        elif not (self._due and self._due[0] <= now):
             return
         self._due = [due for due in self._due if due > now]
         if not self._due:
@@ -115,6 +119,12 @@ class Schedule(Losses[A]):
         else:
             self._sweep = self._attaching(self._plan(Purpose.SWEEP, self._sweep_windows(self._cursor)))
             self._sweep.created_since = self._cursor - self._overlap_ms()
+
+    def _rush_due(self) -> float | None:
+        """When a sweep is to begin because of messages that only a sweep can explain; None: no need."""
+        if self._rush is None and self._begun and self._doubts.flooded:
+            return self._rush_free
+        return self._rush
 
     def _plan(self, purpose: Purpose, windows: list[Window]) -> Plan:
         self._seq += 1
@@ -233,8 +243,8 @@ class Schedule(Losses[A]):
         if not self._attached or (self._begun and not self._sweeps_on):
             return []
         times: list[float | None] = []
-        if self._sweep is None and (self._pass is None or not self._pass.as_sweep) and self._due:
-            times.append(self._due[0])
+        if self._sweep is None and (self._pass is None or not self._pass.as_sweep):
+            times += [self._due[0] if self._due else None, self._rush_due()]
         if self._pass is None and self._begun:
             times.append(self._pass_due)
         return times
@@ -289,7 +299,8 @@ class Schedule(Losses[A]):
         if self._reconcile_soon:
             self._reconcile_soon = False
             if self._pass is None:
-                self._pass_due = self._now
+                soon = max(self._now, self._pass_free)
+                self._pass_due = soon if self._pass_due is None else min(self._pass_due, soon)
 
     def _whole_or(self, wall: datetime) -> datetime:
         return self._whole_at or wall
@@ -298,7 +309,9 @@ class Schedule(Losses[A]):
         """Every window was read and every suspect looked at."""
         self._pass = None
         self._pass_due = self._now + self._policy.reconcile_every
+        self._pass_free = self._now + self._policy.verify_every
         self._pass_failures = 0
+        self._unreconciled = None
         self._unverified += done.unverified
         self._degraded = f"{done.unverified} alarms can be neither listed nor read" if done.doubtful else None
         if done.plan.rows:
@@ -318,9 +331,11 @@ class Schedule(Losses[A]):
         self._pass_failures += 1
         if current is not None and current.as_sweep:
             self._failing = cause
-            self._sweep_at(self._now + backoff(self._policy, self._pass_failures, asked))
+            self._rush_free = self._now + backoff(self._policy, self._pass_failures, asked)
+            self._sweep_at(self._rush_free)
             return
+        self._unreconciled = cause
         wait = min(
             self._policy.verify_every * 2.0 ** min(self._pass_failures - 1, 16), self._policy.reconcile_every
         )
-        self._pass_due = self._now + max(wait, asked or 0.0)
+        self._pass_due = self._now + max(wait, min(asked or 0.0, self._policy.retry_after_max))

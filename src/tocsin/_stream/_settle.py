@@ -18,9 +18,9 @@ A = TypeVar("A")
 
 
 def backoff(policy: RecoveryPolicy, failures: int, asked: float | None, *, permanent: bool = False) -> float:
-    """Seconds to wait after so many failures; what the server asked for is the least."""
+    """Seconds to wait after so many failures; what the server asked for, within reason, is the least."""
     wait = policy.retry_max if permanent else policy.retry_first * 2.0 ** min(failures - 1, 32)
-    return max(min(wait, policy.retry_max), asked or 0.0)
+    return max(min(wait, policy.retry_max), min(asked or 0.0, policy.retry_after_max))
 
 
 class Doubt(Generic[A]):

@@ -266,7 +266,8 @@ class Tracker(Schedule[A]):
             return StreamState.RECONNECTING
         if self._trouble() is not None:
             return StreamState.DEGRADED
-        if self._loss is not None or self._spill is not None or self._failing is not None or not self._begun:
+        doing = (self._loss, self._spill, self._failing, self._unreconciled)
+        if not self._begun or any(one is not None for one in doing):
             return StreamState.RECOVERING
         return StreamState.CONNECTED
 
@@ -276,7 +277,12 @@ class Tracker(Schedule[A]):
         if not self._attached:
             return self._lost_cause
         open_gap = self._loss or self._spill
-        return self._trouble() or self._failing or (open_gap.cause if open_gap is not None else None)
+        return (
+            self._trouble()
+            or self._failing
+            or (open_gap.cause if open_gap is not None else None)
+            or self._unreconciled
+        )
 
     def _trouble(self) -> str | None:
         if self._cells.crowded and len(self._cells.open) >= self._policy.max_tracked:

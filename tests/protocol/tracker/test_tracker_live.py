@@ -143,6 +143,20 @@ def test_an_unreadable_message_without_an_id_is_a_gap_until_a_sweep() -> None:
     assert bench.t.state == "connected"
 
 
+def test_messages_that_nobody_can_read_make_no_storm_of_sweeps() -> None:
+    bench = Bench(OLD)
+    sweeps = passes = 0
+    for _ in range(600):
+        bench.later(0.1).t.unreadable(bench.now, bench.wall, id=None)
+        for read in bench.reads():
+            sweeps += read.resolved is None
+            passes += read.resolved is False
+            bench.page(OLD, read=read)
+    assert 10 <= sweeps <= 20, "one every five seconds, and those after attaching"
+    assert passes <= 2, "one a minute: it reads all open alarms"
+    assert bench.t.stats.gaps <= sweeps
+
+
 class TestWithoutReads:
     """A bare Bayeux server: live messages are all there is."""
 

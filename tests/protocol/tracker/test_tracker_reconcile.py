@@ -200,3 +200,20 @@ def test_a_404_asked_before_a_message_came_does_not_delete() -> None:
     assert bench.answer(one, Missing()) == []
     again = bench.one()
     assert bench.answer(again, OneAnswer(seen("1", "B", 900_000))) == []
+
+
+def test_a_pass_that_fails_is_told_until_one_succeeds() -> None:
+    bench, read = at_the_pass()
+    bench.answer(read, Failed("the list is too long"))
+    assert (bench.t.state, bench.t.cause) == ("recovering", "the list is too long")
+    again = None
+    while again is None:
+        bench.now = bench.t.deadline() or 0.0
+        for read in bench.reads():
+            if read.resolved is False:
+                again = read
+            else:
+                bench.page(read=read)
+                assert bench.t.cause == "the list is too long", "a sweep finds no deletion"
+    bench.page(*ROWS, read=again)
+    assert (bench.t.state, bench.t.cause) == ("connected", None)

@@ -199,3 +199,38 @@ def test_a_read_teaches_the_stamp_that_the_message_lacked() -> None:
     bench.live(seen("1", "A"))
     bench.page(seen("1", "A", 1000), read=sweep(bench))
     assert bench.live(seen("1", "B", 2000), ordered=False) == ["UPDATE 1B"]
+
+
+def test_a_flood_within_one_batch_is_swept_at_once_and_not_at_the_next_periodic_sweep() -> None:
+    bench = Bench(*(seen(str(n), "A", -1000) for n in range(80)))
+    for wait in (5, 25):
+        bench.page(read=bench.later(wait).window())
+    bench.later(10)
+    for n in range(80):
+        bench.live(seen(str(n), "B"), ordered=False)
+    assert (bench.t.deadline() or 0.0) <= bench.now
+    gave = bench.page(*(seen(str(n), "B", 39_000) for n in range(80)))
+    assert gave == [f"UPDATE {n}B recovered" for n in range(80)]
+
+
+def test_a_second_flood_waits_a_moment_after_the_sweep_for_the_first() -> None:
+    bench = Bench(*(seen(str(n), "A", -1000) for n in range(80)))
+    for wait in (5, 25):
+        bench.page(read=bench.later(wait).window())
+    bench.later(10)
+    for core, stamp in (("B", 39_000), ("C", 39_500)):
+        for n in range(80):
+            bench.live(seen(str(n), core), ordered=False)
+        begun = bench.now
+        bench.now = max(bench.now, bench.t.deadline() or 0.0)
+        assert bench.now - begun == (0 if core == "B" else 5)
+        assert len(bench.page(*(seen(str(n), core, stamp) for n in range(80)))) == 80
+
+
+def test_a_server_that_asks_for_a_day_is_asked_again_within_minutes() -> None:
+    bench = Bench(OLD)
+    bench.answer(bench.later(5).window(), Failed("429", retry_after=86_400.0))
+    assert (bench.t.state, bench.t.deadline()) == ("recovering", bench.now + 300)
+    bench.live(seen("1", "B"), ordered=False)
+    bench.answer(bench.one(), Failed("429", retry_after=86_400.0))
+    assert bench.later(300).asked() == ["1"]
