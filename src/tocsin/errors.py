@@ -59,6 +59,13 @@ class TocsinError(Exception):
     Every error can be pickled and copied with its attributes.
     """
 
+    _reason: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, in a few words where there are few, without method and address: the `cause` of a `Gap`."""
+        return self._reason or str(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own way calls the class with `args` alone, which loses keyword-only arguments.
         return _remake, (type(self), self.args), self.__dict__.copy()
@@ -85,6 +92,7 @@ class TransportError(TocsinError):
         permanent: True if trying again cannot help until somebody changes something, such as a certificate
             that does not verify.
         attempts: How often the request was tried.
+        reason: Why, in a few words, such as ``connection refused``.
     """
 
     def __init__(
@@ -96,8 +104,10 @@ class TransportError(TocsinError):
         maybe_applied: bool = False,
         permanent: bool = False,
         attempts: int = 1,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message)
+        self._reason = reason
         self.method = method
         self.url = url
         self.maybe_applied = maybe_applied
@@ -125,7 +135,10 @@ class StatusError(TocsinError):
         url: The URL without user information and query.
         retry_after: Seconds that the server asked to wait, or None.
         attempts: How often the request was tried.
+        reason: Such as ``HTTP 503``.
     """
+
+    _said: str | None = None
 
     def __init__(
         self,
@@ -139,8 +152,11 @@ class StatusError(TocsinError):
         url: str | None = None,
         retry_after: float | None = None,
         attempts: int = 1,
+        reason: str | None = None,
     ) -> None:
         super().__init__(text)
+        said = f"{self._said} (HTTP {status})" if self._said else f"HTTP {status}"
+        self._reason = reason or said
         self.status = status
         self.error = error
         self.message = message
@@ -158,9 +174,13 @@ class BadRequestError(StatusError):
 class AuthenticationError(StatusError):
     """401: the server does not accept the credentials, or a token has expired."""
 
+    _said = "credentials refused"
+
 
 class PermissionDeniedError(StatusError):
     """403: the credentials are good, a role is missing."""
+
+    _said = "permission denied"
 
 
 class NotFoundError(StatusError):
@@ -188,10 +208,12 @@ class ProtocolError(TocsinError):
 
     Attributes:
         detail: A short, cleaned excerpt of what came, or None.
+        reason: What came, in a few words, such as ``a web page answered``.
     """
 
-    def __init__(self, message: str, *, detail: str | None = None) -> None:
+    def __init__(self, message: str, *, detail: str | None = None, reason: str | None = None) -> None:
         super().__init__(message)
+        self._reason = reason
         self.detail = detail
 
 

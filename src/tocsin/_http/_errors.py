@@ -129,7 +129,9 @@ def network_error(
     never_left = fault in _NEVER_LEFT or flight.never_left
     doubtful = flight.failed(never_left=never_left)
     if fault is Fault.UNREADABLE:
-        return ProtocolError(f"{flight.method} {flight.url}: {redactor.clean(str(exc))}")
+        return ProtocolError(
+            f"{flight.method} {flight.url}: {redactor.clean(str(exc))}", reason="unreadable answer"
+        )
     where = address if proxy is None else f"{address} through the proxy {proxy}"
     cls, text, permanent = _told(
         exc, fault, never_left=never_left, where=where, proxy=proxy, timeouts=flight.timeouts
@@ -143,6 +145,7 @@ def network_error(
         maybe_applied=doubtful,
         permanent=permanent,
         attempts=flight.attempts,
+        reason=_few_words(exc, fault, never_left=never_left, timeouts=flight.timeouts),
     )
 
 
@@ -176,6 +179,28 @@ def _told(
     if fault is Fault.NOT_HTTP:
         return TransportError, f"{where} broke off, or did not answer in HTTP: {exc}", False
     return TransportError, f"the connection to {where} broke: {_reason(exc)}", False
+
+
+def _few_words(exc: Exception, fault: Fault, *, never_left: bool, timeouts: Timeouts) -> str:
+    """Why, without addresses and foreign texts."""
+    silent = {
+        Fault.POOL_TIMEOUT: f"no free connection within {timeouts.pool:g} s",
+        Fault.CONNECT_TIMEOUT: f"no connection within {timeouts.connect:g} s",
+        Fault.WRITE_TIMEOUT: f"no data taken within {timeouts.write:g} s",
+        Fault.READ_TIMEOUT: f"no answer within {timeouts.read:g} s",
+        Fault.PROXY: "refused by the proxy",
+    }.get(fault)
+    if silent is not None:
+        return silent
+    tls = [link for link in _chain(exc) if _is_tls_trouble(link)]
+    if tls:
+        unverified = isinstance(tls[0], ssl.SSLCertVerificationError)
+        return "certificate not accepted" if unverified else "TLS failed"
+    if _in_chain(exc, socket.gaierror) is not None:
+        return "host name not resolved"
+    if _in_chain(exc, ConnectionRefusedError) is not None:
+        return "connection refused"
+    return "no connection" if never_left else "connection lost"
 
 
 def _refused_for_good(exc: Exception) -> bool:

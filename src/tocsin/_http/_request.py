@@ -199,7 +199,10 @@ class Response:
 
         body = self.body.removeprefix(b"\xef\xbb\xbf")  # some proxies put a byte order mark in front
         if not body.strip():
-            raise ProtocolError(f"{self._asked()} answered {self.status} with an empty body instead of JSON")
+            raise ProtocolError(
+                f"{self._asked()} answered {self.status} with an empty body instead of JSON",
+                reason="the answer was empty",
+            )
         try:
             return from_json(body, allow_inf_nan=False)
         except ValueError as exc:
@@ -219,10 +222,12 @@ class Response:
         try:
             return parse(self.body)
         except ProtocolError as error:
-            problem = str(error)
+            problem, reason = str(error), error.reason
         self.json()
         # An echo of the request, credentials and all, is JSON too.
-        raise ProtocolError(f"{problem} ({self._asked()} answered {self.status})", detail=self._excerpt())
+        raise ProtocolError(
+            f"{problem} ({self._asked()} answered {self.status})", detail=self._excerpt(), reason=reason
+        )
 
     def _excerpt(self) -> str:
         return self.redactor.clean(self.body[:_EXCERPT].decode("utf-8", "replace"), limit=200)
@@ -235,11 +240,14 @@ class Response:
             title = html_title(self.body, self.redactor)
             page = f"an HTML page titled {title!r}" if title else "an HTML page"
             text = f"answered {self.status} with {page} instead of JSON: is it a proxy that answers?"
+            reason = "a web page answered"
         elif problem.startswith("EOF"):
             text = f"answered {self.status} with JSON that is cut off after {len(self.body)} bytes"
+            reason = "the answer was cut off"
         else:
             text = f"answered {self.status} with something that is not JSON ({self.redactor.clean(problem)})"
-        return ProtocolError(f"{self._asked()} {text}", detail=self._excerpt())
+            reason = "the answer was not JSON"
+        return ProtocolError(f"{self._asked()} {text}", detail=self._excerpt(), reason=reason)
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.method} {self.url}, {len(self.body)} bytes>"

@@ -57,10 +57,12 @@ def status_error(response: Response, flight: Flight, *, clock: Callable[[], date
         return _redirect_error(response, asked)
     error, message, info = _words(response)
     says = ": ".join(part for part in (error, message) if part)
+    reason = None
     if looks_like_html(response.body, response.headers.get("content-type", "")):
         title = html_title(response.body, response.redactor)
         message = title or message
         says = f"an HTML page titled {title!r}" if title else "an HTML page"
+        reason = f"a web page answered (HTTP {status})"
     cls = _STATUSES.get(status, ServerError if status >= 500 else StatusError)
     return cls(
         f"{asked} failed with {status} {_phrase(status)}".rstrip()
@@ -74,6 +76,7 @@ def status_error(response: Response, flight: Flight, *, clock: Callable[[], date
         url=response.url,
         retry_after=retry_after(response, clock),
         attempts=flight.attempts,
+        reason=reason,
     )
 
 
@@ -100,7 +103,8 @@ def _redirect_error(response: Response, asked: str) -> ProtocolError:
     to = response.redactor.clean(to, limit=200)
     return ProtocolError(
         f"{asked} was redirected to {to} ({response.status}); redirects are not followed, because they would "
-        f"carry the credentials elsewhere: give the right base URL"
+        f"carry the credentials elsewhere: give the right base URL",
+        reason=f"redirected (HTTP {response.status})",
     )
 
 

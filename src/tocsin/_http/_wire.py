@@ -181,6 +181,7 @@ class Wire:
             url=flight.url,
             maybe_applied=flight.doubtful,
             attempts=flight.attempts,
+            reason="too many requests in flight",
         )
 
     async def _exchange(self, request: Request, flight: Flight) -> Response:
@@ -287,6 +288,7 @@ async def within_total(flight: Flight, call: Awaitable[Response]) -> Response:
         url=flight.url,
         maybe_applied=doubtful,
         attempts=max(flight.attempts, 1),
+        reason=f"no answer within {limit:g} s",
     )
 
 

@@ -17,7 +17,7 @@ from tocsin._stream._answers import Failed, Give, ReadWindow, WindowAnswer
 from tocsin._stream._reader import Reader
 from tocsin._stream._wall import SteadyWall
 from tocsin.errors import AuthenticationError, PermissionDeniedError, TocsinError
-from tocsin.models import Change, Gap
+from tocsin.models import Action, Change, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tocsin._stream._platform import Attachment, Platform
     from tocsin._stream._states import StateBoard
     from tocsin._stream._tracker import Tracker
-    from tocsin.models import Action, StreamStats
+    from tocsin.models import StreamStats
 
 __all__ = ["Follower"]
 
@@ -192,7 +192,7 @@ class Follower(Reader[A], Generic[R, A]):
                 return None
         elif listed and not self.is_open:
             return None
-        return Failed(str(error), error.retry_after, permanent=isinstance(error, PermissionDeniedError))
+        return Failed(error.reason, error.retry_after, permanent=isinstance(error, PermissionDeniedError))
 
     # --- what comes in (the platform's Inlet), and what leaves --------------------------------------------
 
@@ -259,7 +259,13 @@ class Follower(Reader[A], Generic[R, A]):
             if dropped:
                 self._overflowed = True
                 since = wall - max(timedelta(), at - min(change.received_at for change in dropped))
-                tracker.overflowed(current_time(), wall, ids={change.id for change in dropped}, since=since)
+                tracker.overflowed(
+                    current_time(),
+                    wall,
+                    ids={change.id for change in dropped},
+                    created={change.id for change in dropped if change.action is Action.CREATE},
+                    since=since,
+                )
         for notice in tracker.notices():
             _log.warning("%s %s: %s", self._platform.platform, self._platform.site, notice)
         if tracker.renew and self._attachment is not None:

@@ -149,4 +149,5 @@ def _sole(group: BaseExceptionGroup[Exception]) -> Exception:
 
 
 def _say(error: BaseException | None) -> str | None:
-    return None if error is None else str(error) or type(error).__name__
+    said = error.reason if isinstance(error, TocsinError) else str(error or "")
+    return None if error is None else said or type(error).__name__

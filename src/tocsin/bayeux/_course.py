@@ -171,14 +171,22 @@ class Course:
             self.move(Trigger.SUBSCRIBED)
 
     def lose(
-        self, now: float, jitter: float, cause: str, *, told: bool = True, farewell: bytes | None = None
+        self,
+        now: float,
+        jitter: float,
+        cause: str,
+        *,
+        words: str | None = None,
+        told: bool = True,
+        farewell: bytes | None = None,
     ) -> None:
         """The session is gone: another handshake.
 
         Args:
             now: Monotonic seconds.
             jitter: For the wait.
-            cause: Why.
+            cause: Why, in a few words.
+            words: The server's own, for the log and the error.
             told: The server said so, or it was our wish: the first time in a row there is no wait but the
                 advised one. When it comes again soon, waits grow.
             farewell: A disconnect for the session that is given up, if the server may still hold it.
@@ -186,9 +194,9 @@ class Course:
         floor = max(self.advice.interval, 0.0)
         wait = self._loss_backoff.failed(now, jitter, floor=floor, first_free=told)
         self._backoff.reset()  # the server answered: what the outage before has counted is over
-        self._again(now + wait, cause, farewell=farewell)
+        self._again(now + wait, cause, words=words, farewell=farewell)
         if self._loss_backoff.spent:
-            self.stop(ProtocolError(f"the session could not be kept: {cause}"))
+            self.stop(ProtocolError(f"the session could not be kept: {words or cause}", reason=cause))
 
     def stop(self, error: TocsinError) -> None:
         """No further try can help."""
@@ -210,18 +218,20 @@ class Course:
         self._drop()
         self.outputs.append(Closed(None))
 
-    def _again(self, at: float, cause: str, *, farewell: bytes | None = None) -> None:
+    def _again(
+        self, at: float, cause: str, *, words: str | None = None, farewell: bytes | None = None
+    ) -> None:
         self.move(Trigger.LOST)
         self._drop(farewell)
         self.at = at
-        self._tell_lost(cause, session_lost=True)
+        self._tell_lost(cause, session_lost=True, words=words)
 
     def _drop(self, farewell: bytes | None = None) -> None:
         self.outputs.append(Dropped(self.link, farewell))
         self._begin()
 
-    def _tell_lost(self, cause: str, *, session_lost: bool) -> None:
-        self.outputs.append(Lost(cause, session_lost=session_lost))
+    def _tell_lost(self, cause: str, *, session_lost: bool, words: str | None = None) -> None:
+        self.outputs.append(Lost(cause, session_lost=session_lost, words=words))
 
     def _wait(self, now: float, jitter: float, failure: Failure) -> float:
         return self._backoff.failed(

@@ -19,13 +19,10 @@ from tocsin.errors import (
     RequestTimeoutError,
     StatusError,
     TocsinError,
-    TransportError,
 )
 
 __all__ = ["Failure", "HeldTooLongError", "refusal", "session_unknown"]
 
-# What the HTTP layer adds for those who write.
-_MAYBE = "; the request may have been applied"
 # Request Timeout (also CometD's for the first of two connects), Too Early, Too Many Requests.
 _PASSING_STATUSES = (408, 425, 429)
 
@@ -60,11 +57,7 @@ class Failure:
     @property
     def cause(self) -> str:
         """Why, in a few words: without the address, which is always the same here."""
-        error = self.error
-        text = str(error)
-        if isinstance(error, TransportError | StatusError):
-            text = text.removeprefix(f"{error.method} {error.url}: ")
-        return text.removesuffix(_MAYBE) or type(error).__name__
+        return self.error.reason or type(self.error).__name__
 
     @classmethod
     def of(cls, error: TocsinError) -> Failure:

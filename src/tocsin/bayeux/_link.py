@@ -96,9 +96,14 @@ class Link:
                     send.messages, held=send.held, silence=send.silence, total=send.total
                 )
             except TocsinError as error:
+                log.debug("%s", error)  # what is told of it is short
                 return Failure.of(error)
         return Failure.of(
-            RequestTimeoutError(f"the server did not answer within {send.total:.0f} s", maybe_applied=True)
+            RequestTimeoutError(
+                f"the server did not answer within {send.total:.0f} s",
+                maybe_applied=True,
+                reason=f"no answer within {send.total:.0f} s",
+            )
         )
 
 

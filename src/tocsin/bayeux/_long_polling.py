@@ -59,6 +59,7 @@ class LongPolling:
                     method=exc.method,
                     url=exc.url,
                     maybe_applied=True,
+                    reason=f"heartbeats, but no answer within {total:.0f} s",
                 ) from exc
             raise
         return Reply(response.body, response.date)

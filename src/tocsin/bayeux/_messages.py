@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tocsin._http._html import looks_like_html
 from tocsin.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -136,7 +137,10 @@ def parse(body: bytes) -> Batch:
     """
     text = body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
     if not text:
-        raise ProtocolError("the server sent an empty answer where Bayeux messages were expected")
+        raise ProtocolError(
+            "the server sent an empty answer where Bayeux messages were expected",
+            reason="the answer was empty",
+        )
     batch = Batch()
     for raw in _elements(text):
         _sort(raw, batch)
@@ -174,7 +178,17 @@ def _elements(text: bytes) -> Sequence[bytes | msgspec.Raw]:
             pieces = _cut(text)
             if pieces is not None:
                 return pieces
-    raise ProtocolError("the server's answer is no array of Bayeux messages", detail=excerpt(text))
+    if looks_like_html(text, ""):
+        raise ProtocolError(
+            "a web page answered where Bayeux messages were expected: is it a proxy or a log-in page?",
+            detail=excerpt(text),
+            reason="a web page answered",
+        )
+    raise ProtocolError(
+        "the server's answer is no array of Bayeux messages",
+        detail=excerpt(text),
+        reason="the answer was cut off" if text[:1] == b"[" else "the answer was no Bayeux message",
+    )
 
 
 def _cut(text: bytes) -> list[bytes] | None:

@@ -85,6 +85,7 @@ class Lost:
 
     cause: str
     session_lost: bool
+    words: str | None = None  # the server's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -363,14 +363,10 @@ class Session:
         if self._advised(answer) is Reconnect.NONE:
             self._course.stop(refusal("the server ended the session for good", answer.error))
         else:
-            text = f"the server ended the session: {answer.error}" if answer.error else None
-            self._course.lose(now, jitter, text or "the server ended the session", told=False)
+            self._course.lose(now, jitter, "session ended by the server", words=answer.error, told=False)
 
     def _lose(self, answer: Answer, now: float, jitter: float) -> None:
-        text = (
-            f"the server lost the session: {answer.error}" if answer.error else "the server lost the session"
-        )
-        self._course.lose(now, jitter, text)
+        self._course.lose(now, jitter, "session lost", words=answer.error)
 
     def _advised(self, answer: Answer) -> Reconnect | None:
         """Adopt the advice of a reply, and return what it says to do next."""

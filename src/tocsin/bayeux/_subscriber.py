@@ -257,7 +257,8 @@ class Subscriber:
                 for registration in list(self._registrations):
                     registration.alive()
             case Lost():
-                log.info("Bayeux: %s", output.cause)
+                words = f": {output.words}" if output.words else ""
+                log.info("Bayeux: %s%s", output.cause, words)
                 for registration in list(self._registrations):
                     registration.lost(output.cause, session_lost=output.session_lost)
             case Delayed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from anyio.lowlevel import checkpoint
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 __all__ = ["AlarmFeed"]
 
 PLATFORM: Final = "cumulocity"
+
+log = logging.getLogger("tocsin.cumulocity")
 
 _ROLES: Final = frozenset({"ROLE_ALARM_READ", "ROLE_ALARM_ADMIN"})
 
@@ -116,7 +119,8 @@ class AlarmFeed:
                 if self._listen is None:
                     raise
                 return NoSuchApi()
-            return Failed(str(error), error.retry_after if isinstance(error, StatusError) else None)
+            log.info("a read of alarms failed: %s", error)
+            return Failed(error.reason, error.retry_after if isinstance(error, StatusError) else None)
 
     async def has_api(self) -> bool:
         """Look once more whether there is a REST API."""

@@ -318,10 +318,18 @@ def test_what_errors_mean(error: TocsinError, fatal: bool, lossy: bool, rejected
 def test_a_cause_is_short() -> None:
     error = RequestTimeoutError(
         "POST http://a/b: no whole answer within 5 s; the request may have been applied",
-        method="POST", url="http://a/b", maybe_applied=True,
+        method="POST", url="http://a/b", maybe_applied=True, reason="no answer within 5 s",
     )  # fmt: skip
-    assert Failure.of(error).cause == "no whole answer within 5 s"
+    assert Failure.of(error).cause == "no answer within 5 s"
+    assert Failure.of(ServerError("POST http://a/b failed with 503", status=503)).cause == "HTTP 503"
     assert Failure.of(ConnectError("")).cause == "ConnectError"
+
+
+def test_a_web_page_is_told_from_messages() -> None:
+    for page in (b"<!DOCTYPE html><title>Sign in</title>", b"\n <html><body>Sign in"):
+        with pytest.raises(ProtocolError, match="a web page answered") as caught:
+            parse(page)
+        assert Failure.of(caught.value).cause == "a web page answered"
 
 
 def test_an_untrusted_certificate_is_fatal_however_deep_it_sits() -> None:

@@ -145,6 +145,23 @@ async def test_the_plainest_reason_in_the_chain_is_told(exc, says):
     assert str(error) == f"POST http://localhost:8111/x: cannot connect to localhost:8111: {says}"
 
 
+@pytest.mark.parametrize(
+    ("exc", "reason"),
+    [
+        (linked(httpx.ConnectError("x"), ConnectionRefusedError(111, "x")), "connection refused"),
+        (linked(httpx.ConnectError("x"), socket.gaierror(-2, "no")), "host name not resolved"),
+        (linked(httpx.ConnectError("x"), ssl.SSLCertVerificationError("x")), "certificate not accepted"),
+        (httpx.ConnectTimeout("x"), "no connection within 10 s"),
+        (httpx.ReadTimeout("x"), "no answer within 30 s"),
+        (ConnectionResetError(104, "x"), "connection lost"),
+        (httpx.RemoteProtocolError("x"), "connection lost"),
+        (httpx.DecodingError("x"), "unreadable answer"),
+    ],
+)
+async def test_the_reason_is_a_few_words_without_an_address(exc, reason):
+    assert (await fail(exc)).reason == reason
+
+
 async def test_a_chain_that_bites_its_tail_ends():
     exc = httpx.ConnectError("x")
     other = OSError("y")

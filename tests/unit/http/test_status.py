@@ -110,6 +110,7 @@ async def test_whatever_body_a_failure_has_it_reads_as_one_short_line(body, kind
 async def test_an_html_failure_shows_its_title_only():
     page = b"<html><head><style>body{}</style><title>502 Bad Gateway</title></head><body>" + b"<p>" * 9999
     error = await fail(answer(502, body=page, headers={"Content-Type": "text/html"}))
+    assert error.reason == "a web page answered (HTTP 502)"
     assert str(error).endswith("502 Bad Gateway: an HTML page titled '502 Bad Gateway'")
 
 
