@@ -81,6 +81,7 @@ class Losses(Rules[A]):
         self._quiet_until = 0.0
         self._reconcile_soon = False
         self._notices: list[str] = []
+        self._doubted = False
         self._gaps = self._reconnects = self._misses = 0
         self._connected_at: datetime | None = None
 
@@ -105,12 +106,28 @@ class Losses(Rules[A]):
         self._session = session
         self._epoch += 1
         self._connected_at = wall
-        if self._epoch == 1 and date is not None:
-            self._started_at = date
+        if self._epoch == 1:
+            self._started_at = self._credible(date)
         self._due = [now, now + self._policy.verify_first, now + self._policy.overlap]
         self._settled_at = self._due[-1] + self._policy.verify_first
         if not (self._reads_on and self._sweeps_on):
             self._close_loss(wall, recoverable=False)
+
+    def _credible(self, date: int | None) -> int | None:
+        """The server's ``Date``, unless it is far ahead of our own clock: then it counts as missing.
+
+        A sweep from a time that is still to come would find nothing, and prove nothing. One of both clocks is
+        wrong, and to read more than needed does no harm.
+        """
+        if date is None or self._wall is None:
+            return date
+        ahead = date / 1000 - self._wall.timestamp()
+        if ahead <= self._policy.skew:
+            return date
+        if not self._doubted:
+            self._doubted = True
+            self._notices.append(f"the server's Date is {ahead:.0f} s ahead of this machine: it is not used")
+        return None
 
     def alive(self, now: float, wall: datetime) -> None:
         """A connect was answered: all that was sent until now has arrived."""
@@ -258,7 +275,13 @@ class Losses(Rules[A]):
     # --- overflow ---
 
     def overflowed(
-        self, now: float, wall: datetime, *, ids: Collection[str], since: datetime | None = None
+        self,
+        now: float,
+        wall: datetime,
+        *,
+        ids: Collection[str],
+        created: Collection[str] = (),
+        since: datetime | None = None,
     ) -> None:
         """The buffer dropped the pending changes of these alarms.
 
@@ -266,6 +289,7 @@ class Losses(Rules[A]):
             now: Monotonic seconds.
             wall: Aware UTC.
             ids: Whose changes were dropped.
+            created: Those among them of which the consumer knows nothing, for a CREATE was dropped.
             since: When the oldest of them was put, if known.
         """
         self._input(now, wall)
@@ -273,6 +297,7 @@ class Losses(Rules[A]):
             cell = self._cells.get(id)
             if cell is not None:
                 cell.given = False
+                cell.told = cell.told and id not in created
                 cell.shown = True  # the consumer may have an earlier state that passed its filter
                 self._cells.place(id, cell)
             if len(self._owed) < self._policy.remembered:

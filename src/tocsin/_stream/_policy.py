@@ -35,7 +35,8 @@ class RecoveryPolicy:
         retry_after_max: A server's Retry-After is obeyed up to this much: until then nothing proves that the
             live channel delivers.
         skew: How far the clock behind the HTTP header ``Date`` may be from the one behind ``lastUpdated``.
-            Used only where no row tells the server's time.
+            Used where no row tells the server's time. A ``Date`` that is further than this ahead of our own
+            clock is not used at all.
         remembered: Closed and deleted alarms kept in memory.
         max_tracked: Open alarms kept in memory.
     """

@@ -273,7 +273,8 @@ class Rules(Generic[A]):
     def _word(self, cell: Cell, seen: Observed[A], basis: Basis) -> tuple[Origin, Action]:
         if basis.purpose is Purpose.FIRST and self._snapshot and not cell.told:
             return Origin.SNAPSHOT, Action.CREATE
-        fresh = not cell.told and self._is_created_since(seen, basis)
+        # One whose creation was dropped on its way to the consumer is created for it now.
+        fresh = not cell.told and (not cell.given or self._is_created_since(seen, basis))
         if basis.wire is not None:
             return Origin.LIVE, Action.UPDATE if cell.told else basis.wire
         origin = Origin.LIVE if self._polls(basis) else Origin.RECOVERED

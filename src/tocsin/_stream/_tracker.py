@@ -11,8 +11,8 @@ What to call when. `now` is monotonic seconds, `wall` an aware UTC datetime; bot
     t.live(now, wall, action, id, observed,      one message; `observed` None on DELETE
            session=3, ordered=True)
     t.unreadable(now, wall, id="…" or None)      a message that nobody could read
-    t.overflowed(now, wall, ids=…, since=wall)   these alarms' pending changes were dropped; `since`: when the
-                                                 oldest of them was put, if known
+    t.overflowed(now, wall, ids=…, created=…,    these alarms' pending changes were dropped, for some of them
+                 since=wall)                     the creation; `since`: when the oldest was put, if known
     t.caught_up(now)                             after an overflow: the consumer took all that was pending
     t.answered(now, wall, read, answer)          for each Read exactly once, in any order
 
@@ -35,12 +35,15 @@ What differs from the plain reading of the rules, and why:
   not have the alarm yet, and a late DELETE does less harm than a false one.
 - A gap begins a second before the last proof of life: what was stored while that was under way may be lost.
 - Without a snapshot, a message that equals what only the silent first read knew is given: it is news.
+- A ``Date`` that is more than `skew` ahead of this machine's clock counts as missing: from a time that is
+  still to come a sweep finds nothing.
 - The first read sees open alarms only, so the newest of its rows says little about the time. Its cursor is
   therefore at least `Date` less `skew`, or the next sweep would read all that was cleared since that row.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from tocsin._stream._answers import (
@@ -123,7 +126,7 @@ class Tracker(Schedule[A]):
         if not isinstance(answer, WindowAnswer):
             self._window_failed(plan, answer)
             return
-        plan.answered(answer, self._policy)
+        plan.answered(replace(answer, date=self._credible(answer.date)), self._policy)
         self._notices += plan.notices
         plan.notices.clear()
         self._denied = None

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from protocol.tracker.tracker_bench import START, T0, Bench, seen
+from protocol.tracker.tracker_bench import CREATE, START, T0, Bench, seen
 from tocsin._stream._answers import Failed, Note
 from tocsin._stream._policy import RecoveryPolicy
 
@@ -194,6 +194,17 @@ class TestOverflow:
             "UPDATE 1A recovered",
             "gap 1",
         ]
+
+    def test_a_dropped_creation_is_given_as_one(self) -> None:
+        bench = Bench(seen("1", "A", -1000)).later(5)
+        bench.page()
+        for name in ("1", "2"):
+            bench.live(seen(name, "B", 4000, created=T0 + 4000), CREATE)
+        bench.t.overflowed(bench.now, bench.wall, ids={"1", "2"}, created={"2"})
+        bench.later(100).t.caught_up(bench.now)
+        rows = (seen("1", "B", 4000), seen("2", "B", 4000, created=T0 - 900_000))
+        assert bench.page(*rows) == ["UPDATE 1B recovered", "CREATE 2B recovered", "gap 2"]
+        assert bench.live(seen("2", "C", 200_000)) == ["UPDATE 2C"]
 
     def test_a_dropped_deletion_is_given_again(self) -> None:
         bench = Bench(seen("1", "A", -1000))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.tracker.tracker_bench import T0, Bench, seen
+from protocol.tracker.tracker_bench import START, T0, Bench, seen
 from tocsin._stream._answers import Failed
 from tocsin._stream._policy import RecoveryPolicy
 from tocsin.errors import ConfigurationError
@@ -283,3 +283,17 @@ def _sound():
     from tocsin._stream._answers import Checked
 
     return Checked(sound=True)
+
+
+@pytest.mark.parametrize("rows", [[], [seen("1", "A", -50_000)]])
+def test_a_date_far_ahead_of_our_own_clock_counts_as_none(rows) -> None:
+    """Else every sweep would look for changes in a time that is still to come, and find nothing for hours."""
+    hours = int(START.timestamp() * 1000) - T0 + 36_000_000
+    bench = Bench(start=False)
+    bench.t.connected(0.0, bench.wall, session=1, date=bench.date + hours)
+    for wait in (5, 25):  # without a row only the whole scope tells the server's time
+        bench.page(*rows, date=bench.date + hours)
+        bench.later(wait)
+    assert bench.t.cursor == (T0 - 50_000 if rows else None)
+    assert bench.page(seen("2", "A", 9000), date=bench.date + hours)[0].endswith("2A recovered")
+    assert len(bench.t.notices()) == 1
