@@ -192,7 +192,7 @@ class Follower(Reader[A], Generic[R, A]):
                 return None
         elif listed and not self.is_open:
             return None
-        return Failed(str(error), error.retry_after, permanent=isinstance(error, PermissionDeniedError))
+        return Failed(error.reason, error.retry_after, permanent=isinstance(error, PermissionDeniedError))
 
     # --- what comes in (the platform's Inlet), and what leaves --------------------------------------------
 
