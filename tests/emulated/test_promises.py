@@ -21,6 +21,7 @@ from tocsin import (
     RecoveryPolicy,
     StreamState,
     SubscriptionRefusedError,
+    Timeouts,
 )
 from tocsin.emulator import Fault
 from tocsin.testing import VirtualWallClock
@@ -218,6 +219,19 @@ async def test_a_subscription_that_does_not_deliver_is_found_out(on: bool) -> No
             add(site, number)
             await anyio.sleep(60)
         assert await until(lambda: not site.wrong(seen), RECOVERY_TIME) is on
+
+
+async def test_a_read_that_trickles_for_ever_does_not_stop_recovery() -> None:
+    async with (
+        tenant() as site,
+        site.client(timeouts=Timeouts(total=None)) as client,
+        following(client.alarms.changes(snapshot=True)) as seen,
+    ):
+        await anyio.sleep(100)
+        site.emulator.faults.add(Fault("drip", path="/alarm/alarms", method="GET", size=1, seconds=25))
+        site.emulator.faults.add(Fault("lose", times=None))
+        missed = add(site, 1)
+        assert await until(lambda: missed in seen.fold, 60 + 300 + 30)
 
 
 async def test_an_expired_token_is_raised() -> None:

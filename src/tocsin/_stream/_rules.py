@@ -273,8 +273,7 @@ class Rules(Generic[A]):
     def _word(self, cell: Cell, seen: Observed[A], basis: Basis) -> tuple[Origin, Action]:
         if basis.purpose is Purpose.FIRST and self._snapshot and not cell.told:
             return Origin.SNAPSHOT, Action.CREATE
-        # One whose creation was dropped on its way to the consumer is created for it now.
-        fresh = not cell.told and (not cell.given or self._is_created_since(seen, basis))
+        fresh = not cell.told and self._is_created_since(seen, basis)
         if basis.wire is not None:
             return Origin.LIVE, Action.UPDATE if cell.told else basis.wire
         origin = Origin.LIVE if self._polls(basis) else Origin.RECOVERED
@@ -311,6 +310,8 @@ class Rules(Generic[A]):
         """Adopt a state and give it, unless the filter hides it and the consumer does not have the alarm."""
         if cell.gone or not cell.seq:
             cell.at = self._now
+        if action is Action.UPDATE and not cell.given and not cell.told:
+            action = Action.CREATE  # its creation was dropped on the way: merged, the two are a creation
         cell.adopt(seen, lane)
         cell.seq = self._seq
         cell.given = True

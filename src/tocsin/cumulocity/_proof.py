@@ -24,6 +24,7 @@ ONCE: Final = RetryPolicy.none()
 _ABSENT: Final = frozenset({404, 405, 410, 501})
 _ENOUGH: Final = 3
 _SILENCE: Final = 10.0
+_PATIENCE: Final = 300.0
 
 
 class RestProof:
@@ -40,11 +41,14 @@ class RestProof:
         self._oddities = 0
 
     def view(self, core: HttpCore) -> HttpCore:
-        """The core for a read: nothing is repeated, and an API that is in doubt has 10 s to answer."""
+        """The core for a read: nothing is repeated, and an API that is in doubt has 10 s to answer.
+
+        No read may go on for ever, even where the user's own calls may: it would stop recovery in silence.
+        """
         limits = core.timeouts
-        if not self.proved:
-            total = _SILENCE if limits.total is None else min(limits.total, _SILENCE)
-            limits = replace(limits, total=total)
+        most = _PATIENCE if self.proved else _SILENCE
+        if limits.total is None or not self.proved:
+            limits = replace(limits, total=most if limits.total is None else min(limits.total, most))
         return core.with_options(retry=ONCE, timeouts=limits)
 
     async def look(self, core: HttpCore) -> bool:

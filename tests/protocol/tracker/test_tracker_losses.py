@@ -198,9 +198,10 @@ class TestOverflow:
     def test_a_dropped_creation_is_given_as_one(self) -> None:
         bench = Bench(seen("1", "A", -1000)).later(5)
         bench.page()
-        for name in ("1", "2"):
+        for name in ("1", "2", "3"):
             bench.live(seen(name, "B", 4000, created=T0 + 4000), CREATE)
-        bench.t.overflowed(bench.now, bench.wall, ids={"1", "2"}, created={"2"})
+        bench.t.overflowed(bench.now, bench.wall, ids={"1", "2", "3"}, created={"2", "3"})
+        assert bench.live(seen("3", "C", 5000)) == ["CREATE 3C"]
         bench.later(100).t.caught_up(bench.now)
         rows = (seen("1", "B", 4000), seen("2", "B", 4000, created=T0 - 900_000))
         assert bench.page(*rows) == ["UPDATE 1B recovered", "CREATE 2B recovered", "gap 2"]
