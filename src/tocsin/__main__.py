@@ -30,7 +30,8 @@ def _call() -> int:
     except ModuleNotFoundError as error:
         if error.name not in _LIBRARIES:
             raise
-        sys.stderr.write(f"tocsin: the command line needs {error.name}: pip install 'tocsin[cli]'\n")
+        extra = "all" if sys.argv[1:2] in (["demo"], ["emulator"]) else "cli"
+        sys.stderr.write(f"tocsin: the command line needs {error.name}: pip install 'tocsin[{extra}]'\n")
         return 2
     try:
         return call(sys.argv[1:])

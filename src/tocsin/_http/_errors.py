@@ -192,10 +192,12 @@ def _few_words(exc: Exception, fault: Fault, *, never_left: bool, timeouts: Time
     }.get(fault)
     if silent is not None:
         return silent
-    tls = [link for link in _chain(exc) if _is_tls_trouble(link)]
-    if tls:
-        unverified = isinstance(tls[0], ssl.SSLCertVerificationError)
-        return "certificate not accepted" if unverified else "TLS failed"
+    tls = next((link for link in _chain(exc) if _is_tls_trouble(link)), None)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        problem = getattr(tls, "verify_message", "").rstrip(".")
+        return f"certificate not accepted: {problem}" if problem else "certificate not accepted"
+    if tls is not None:
+        return "no TLS at that port" if _is_no_tls(tls) else "TLS failed"
     if _in_chain(exc, socket.gaierror) is not None:
         return "host name not resolved"
     if _in_chain(exc, ConnectionRefusedError) is not None:
@@ -219,7 +221,8 @@ def _tls_trouble(exc: ssl.SSLError) -> tuple[str, bool]:
     if isinstance(exc, ssl.SSLCertVerificationError):
         problem = (getattr(exc, "verify_message", "") or exc.strerror or "it does not verify").rstrip(".")
         return (
-            f"its certificate was not accepted: {problem} (for a CA of your own give verify='/path/ca.pem')"
+            f"its certificate was not accepted: {problem} (for a CA of your own give its "
+            "certificate: verify=, or --ca on the command line)"
         ), True
     # Errors that a library made by hand have no `reason`.
     reason = getattr(exc, "reason", None) or exc.strerror or ""
@@ -228,11 +231,16 @@ def _tls_trouble(exc: ssl.SSLError) -> tuple[str, bool]:
             f"it refused the TLS handshake, perhaps for want of a client certificate (cert=): {reason}",
             True,
         )
-    if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason:
+    if _is_no_tls(exc):
         return "it does not speak TLS on this port: is it http:// instead of https://?", True
     if "ALERT" in reason:
         return f"it ended the TLS session: {reason}", True
     return f"the TLS session failed: {reason or 'the server closed it'}", False
+
+
+def _is_no_tls(exc: ssl.SSLError) -> bool:
+    reason = getattr(exc, "reason", None) or exc.strerror or ""
+    return "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason
 
 
 def _reason(exc: Exception) -> str:

@@ -63,7 +63,7 @@ class BaseUrl:
         # An "@" behind the host part is suspicious too: a password with a "/" in it ends the host part.
         if user is not None or "@" in text:
             raise ConfigurationError(
-                "the base URL has user information (or an @) in it: give the credentials as "
+                "the base URL has user information (or an @) in it: give the credentials by themselves, as "
                 "BasicAuth(user, password, tenant=...) or BearerAuth(token)"
             )
         if not host:

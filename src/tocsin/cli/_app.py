@@ -24,7 +24,6 @@ app = typer.Typer(
     name="tocsin",
     help="Alarms from the command line: follow, list, raise, acknowledge and clear them; try `tocsin demo`.",
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -43,14 +42,16 @@ def call(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
+    if not arguments:
+        app(["--help"], standalone_mode=False)
+        return MISUSED
     try:
         result = app(list(arguments), standalone_mode=False)
     except _WRONG_USE as error:
         context = getattr(error, "ctx", None)
         name = context.command_path if context else "tocsin"
-        message = plain(error.format_message(), 500).rstrip(".")
-        if message:  # asking for help by giving nothing has printed the help
-            complain(f"{message}; see {name} --help")
+        message = plain(error.format_message(), 500).rstrip(".").replace(": Value error, ", ": ")
+        complain(f"{message}; see {name} --help")
         return MISUSED
     except (typer.Abort, KeyboardInterrupt):
         return DONE
@@ -184,11 +185,11 @@ def emulator(
         typer.Option("--control", help="Take orders for faults over HTTP; a token is printed on stderr."),
     ] = False,
 ) -> int:
-    """Serve an in-memory Cumulocity; it forgets everything when it ends."""
+    """Serve an in-memory Cumulocity on this machine."""
     try:
         from tocsin.cli import _emulate
     except ModuleNotFoundError as error:
-        return _without(error, "emulator")
+        return _without(error)
     address = _emulate.Address(host=host, port=port, allow_remote=allow_remote, control=control)
     access = {"tenant": tenant, "user": user, "password": password}
     return run(
@@ -204,17 +205,17 @@ def demo(
     ] = True,
     jsonl: JsonLines = False,
 ) -> int:
-    """Show it all on this machine: alarms live, a network cut, and a summary counted against the truth."""
+    """Alarms live through a network cut, on this machine."""
     try:
         from tocsin.cli import _demo
     except ModuleNotFoundError as error:
-        return _without(error, "emulator")
+        return _without(error)
     return run(lambda output: _demo.demo(output, seconds=seconds, sweep=sweep, jsonl=jsonl))
 
 
-def _without(error: ModuleNotFoundError, extra: str) -> int:
+def _without(error: ModuleNotFoundError) -> int:
     """Say in one sentence which extra brings a missing library."""
     if error.name is None or error.name.startswith("tocsin"):
         raise error
-    complain(f"this needs {error.name.split('.')[0]}: pip install 'tocsin[{extra}]'")
+    complain(f"this needs {error.name.split('.')[0]}: pip install 'tocsin[all]'")
     return MISUSED

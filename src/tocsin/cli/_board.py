@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tocsin.cli._text import plain, reason
+from tocsin.cli._text import plain
 from tocsin.models import Action, Change, Gap, Level, Origin, Phase, StreamState
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Board:
 
     def set_state(self, change: StateChange) -> None:
         """Note what the stream does now."""
-        self.state = replace(change, cause=reason(change.cause, 200) or None)
+        self.state = replace(change, cause=plain(change.cause, 200) or None)
 
     def add(self, item: Change[AlarmLike] | Gap, now: float) -> None:
         """Take in what the stream gave; `now` is in monotonic seconds."""

@@ -80,7 +80,7 @@ async def raise_alarm(
             await output.write(f"{outcome} {made.id or ''}\n".encode())
         if made.ignored:
             names = ", ".join(made.ignored)
-            complain(f"alarm {made.id} was open already: it was counted up, its {names} stayed as they were")
+            complain(f"alarm {made.id} was open already: it was counted up, and the new {names} not taken")
     return DONE
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["clock_time", "counted", "plain", "reason"]
+__all__ = ["clock_time", "counted", "plain"]
 
 _SEQUENCE: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?)|\x9b[0-?]*[ -/]*[@-~]"
 )
 """What terminals take for a command (ECMA-48): it goes as a whole, or its letters would stay behind."""
-_REQUEST: Final = re.compile(r"^[A-Z]+ https?://\S+: ")
 _DROPPED: Final = frozenset({"Cc", "Cf", "Cs", "Co"})
 _KEPT: Final = frozenset("\u200c\u200d")
 """The two joiners: several scripts and emoji need them, and they move nothing."""
@@ -52,11 +51,6 @@ def kept(character: str) -> str:
     if character in _KEPT or unicodedata.category(character) not in _DROPPED:
         return character
     return ""
-
-
-def reason(cause: str | None, limit: int = 200) -> str:
-    """Gives why something failed without the request that failed, which is always the same one here."""
-    return _REQUEST.sub("", plain(cause, limit), count=1)
 
 
 def counted(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from tocsin.cli._board import Board
 from tocsin.cli._jsonl import RawAlarm, change_line, gap_line, state_line
-from tocsin.cli._text import clock_time, counted, plain, reason
+from tocsin.cli._text import clock_time, counted, plain
 from tocsin.models import Change, Gap, Origin
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class PlainView:
 
     async def show_state(self, change: StateChange) -> None:
         """Write a state."""
-        cause = f": {reason(change.cause)}" if change.cause else ""
+        cause = f": {plain(change.cause, 200)}" if change.cause else ""
         await self._output.write(f"{clock_time(change.at)} STATE  {change.state}{cause}\n".encode())
 
     async def note(self, sentence: str) -> None:
@@ -164,4 +164,4 @@ def gap_text(gap: Gap) -> str:
     else:
         result = f"{counted(gap.recovered, 'change')} read back"
     span = f"{clock_time(gap.since)} to {clock_time(gap.until)}"
-    return f"{clock_time(gap.until)} GAP    {span}: {reason(gap.cause)}; {result}"
+    return f"{clock_time(gap.until)} GAP    {span}: {plain(gap.cause, 200)}; {result}"

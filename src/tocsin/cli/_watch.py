@@ -55,7 +55,7 @@ async def watch(
             transport=transport.value,
         )
         view = choose_view(output, f"{connection.url}  {connection.tenant or ''}", jsonl=jsonl)
-        await Following(stream, view, patient=wait).run()
+        await Following(stream, view, where=connection.url, patient=wait).run()
     return DONE
 
 
@@ -67,6 +67,7 @@ class Following:
     Args:
         stream: Not yet entered; it is closed at the end.
         view: Where it is shown.
+        where: The platform's address, for who reads of trouble.
         patient: Whether a first connection that fails is tried again.
         beside: Runs beside it, and is cancelled when the stream ends.
     """
@@ -76,11 +77,13 @@ class Following:
         stream: ChangeStream[Alarm],
         view: View,
         *,
+        where: str | None = None,
         patient: bool,
         beside: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
     ) -> None:
         self._stream = stream
         self._view = view
+        self._to = f" to {where}" if where else ""
         self._patient = patient
         self._beside = beside
         self._tasks = anyio.create_task_group()
@@ -121,7 +124,7 @@ class Following:
             with self._opening:
                 await stack.enter_async_context(self._stream)
             if self._opening.cancelled_caught:
-                raise ConnectError(f"no connection: {self._trouble}")
+                raise ConnectError(f"no connection{self._to}: {self._trouble}")
             self._attached = True
             self._tasks.start_soon(self._part, self._view.run)
             async for item in self._stream:
@@ -130,7 +133,7 @@ class Following:
     async def _show_states(self) -> None:
         async for change in self._stream.states():
             await self._show_state(change)
-            if not self._attached and change.state is StreamState.RECONNECTING and change.cause:
+            if not self._attached and change.state is not StreamState.CLOSED and change.cause:
                 self._say_trouble(change.cause)
 
     async def _show_state(self, change: StateChange) -> None:
@@ -143,7 +146,7 @@ class Following:
             return
         self._trouble = cause
         if self._patient:
-            complain(f"no connection yet, trying again: {cause}")
+            complain(f"no connection{self._to} yet, trying again: {cause}")
         else:
             self._opening.cancel()
 

@@ -107,6 +107,8 @@ def alarm_path(given: object) -> str:
     text = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(text, str) or text.strip(" .") == "" or text == "null":
         raise ConfigurationError(f"an alarm's id is a text that is not empty, not {given!r:.80}")
+    if not {".", ".."}.isdisjoint(text.split("/")):  # it would be resolved and ask for something else
+        raise ConfigurationError(f"{given!r:.80} is not the id of an alarm")
     try:
         return f"{ALARMS}/{quote(text, safe='')}"
     except UnicodeEncodeError:

@@ -265,7 +265,8 @@ class Alarms:
             snapshot: Begin with what is there: True for the open alarms, "all" for all; False for neither.
             overflow: What happens when `buffer` is full. "recover" drops what waits and reads it again once
                 the consumer has caught up; "conflate" merges the changes of one alarm; "drop_oldest" loses
-                the oldest for good and says so by a `Gap`.
+                the oldest for good and says so by a `Gap`; "block" is refused, because the real-time
+                API does not keep what is not taken.
             buffer: Changes that may wait for the consumer.
             transport: "long-polling", or "polling" for reads alone, every 10 s. "auto" is the former.
             checkpoint: For a later version.

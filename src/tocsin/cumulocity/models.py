@@ -6,7 +6,7 @@ Source: Cumulocity OpenAPI "core", "Alarms"; the older reference guide where it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AliasChoices, AwareDatetime, ConfigDict, Field
@@ -153,7 +153,7 @@ class Alarm(WireModel):
         return {"id": str(identity)}
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """What the platform made of a raised alarm."""
 
     CREATED = "created"

@@ -33,6 +33,7 @@ def test_wrong_use_is_one_sentence(arguments, said, capsys):
     assert out == ""
     assert len(err.splitlines()) == 1
     assert err.startswith("tocsin: ")
+    assert "Value error" not in err
     assert said in err
     assert "--help" in err
 
@@ -72,6 +73,14 @@ def test_watch_has_the_options_of_the_contract(capsys):
         "jsonl",
     ):  # fmt: skip
         assert f"--{name}" in out
+
+
+def test_nothing_at_all_shows_the_help(capsys):
+    assert call([]) == 2
+    out, err = capsys.readouterr()
+    assert "Usage: " in out
+    assert err == ""
+    assert "..." not in out.replace("[ARGS]...", "")
 
 
 def test_version(capsys):

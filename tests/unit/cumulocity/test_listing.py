@@ -262,6 +262,6 @@ async def test_html_instead_of_a_page_is_called_html():
 def test_paths_of_alarms():
     assert alarm_path("90210") == alarm_path(90210) == "/alarm/alarms/90210"
     assert alarm_path("ü /?#%") == "/alarm/alarms/%C3%BC%20%2F%3F%23%25"
-    for bad in ("", "  ", ".", "..", "null", None, True, 1.0, b"1", "\ud800"):
+    for bad in ("", "  ", ".", "..", "../x", "a/./b", "null", None, True, 1.0, b"1", "\ud800"):
         with pytest.raises(ConfigurationError, match="id"):
             alarm_path(bad)
