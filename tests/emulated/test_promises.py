@@ -221,6 +221,21 @@ async def test_a_subscription_that_does_not_deliver_is_found_out(on: bool) -> No
         assert await until(lambda: not site.wrong(seen), RECOVERY_TIME) is on
 
 
+async def test_alarms_still_come_while_only_the_live_channel_is_down() -> None:
+    async with tenant() as site, site.client() as client:
+        stream = client.alarms.changes(snapshot=True)
+        async with following(stream) as seen:
+            await anyio.sleep(60)
+            site.emulator.faults.add(Fault("status", path="/notification/realtime", times=None))
+            site.emulator.forget_sessions(advise=True)
+            assert await until(lambda: stream.state is StreamState.RECONNECTING, 60)
+            for number in range(10):
+                fresh = add(site, number)
+                assert await until(lambda fresh=fresh: fresh in seen.fold, RECOVERY_TIME)
+            assert stream.state is StreamState.RECONNECTING
+            assert seen.gaps == []
+
+
 async def test_a_read_that_trickles_for_ever_does_not_stop_recovery() -> None:
     async with (
         tenant() as site,

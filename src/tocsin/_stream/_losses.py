@@ -143,6 +143,7 @@ class Losses(Rules[A]):
             return
         self._attached = False
         self._reconnects += 1
+        self._due = [now + self._policy.verify_every]  # reads may work although the channel does not
         self._unheard.clear()
         self._open_loss(self._last_whole(wall), cause)
 

@@ -76,6 +76,19 @@ class Schedule(Losses[A]):
 
     # --- what to read ---
 
+    def connected(self, now: float, wall: datetime, *, session: int, date: int | None = None) -> None:
+        """Every channel stands; see `Losses.connected`. What waited for a better moment begins anew."""
+        super().connected(now, wall, session=session, date=date)
+        self._drop_old_sweep()
+
+    def _drop_old_sweep(self) -> None:
+        """A sweep of an earlier attachment that waits after a failure must not keep the due one waiting."""
+        plan = self._sweep
+        if plan is None or plan.purpose is not Purpose.SWEEP or plan.window is not None:
+            return
+        if self._attached and plan.epoch != self._epoch:
+            self._sweep = None
+
     def reads(self, now: float, *, paused: bool = False) -> list[Read]:
         """What to send now; each must be answered once. Call it after each input and at `deadline`.
 
@@ -99,7 +112,11 @@ class Schedule(Losses[A]):
         return found
 
     def _start_sweep(self, now: float) -> None:
-        if self._sweep is not None or not self._attached or (self._pass is not None and self._pass.as_sweep):
+        if (
+            self._sweep is not None
+            or not self._may_sweep()
+            or (self._pass is not None and self._pass.as_sweep)
+        ):
             return
         if self._begun and not self._sweeps_on:
             return
@@ -119,6 +136,10 @@ class Schedule(Losses[A]):
         else:
             self._sweep = self._attaching(self._plan(Purpose.SWEEP, self._sweep_windows(self._cursor)))
             self._sweep.created_since = self._cursor - self._overlap_ms()
+
+    def _may_sweep(self) -> bool:
+        """Also while the live channel is down: reads may still work. The gap stays open until it is back."""
+        return self._attached or (self._begun and not self._blind and self._cursor is not None)
 
     def _rush_due(self) -> float | None:
         """When a sweep is to begin because of messages that only a sweep can explain; None: no need."""
@@ -240,12 +261,12 @@ class Schedule(Losses[A]):
         return min((t for t in times if t is not None), default=None)
 
     def _next_starts(self) -> list[float | None]:
-        if not self._attached or (self._begun and not self._sweeps_on):
+        if not self._may_sweep() or (self._begun and not self._sweeps_on):
             return []
         times: list[float | None] = []
         if self._sweep is None and (self._pass is None or not self._pass.as_sweep):
             times += [self._due[0] if self._due else None, self._rush_due()]
-        if self._pass is None and self._begun:
+        if self._pass is None and self._begun and self._attached:
             times.append(self._pass_due)
         return times
 

@@ -37,6 +37,7 @@ What differs from the plain reading of the rules, and why:
 - Without a snapshot, a message that equals what only the silent first read knew is given: it is news.
 - A ``Date`` that is more than `skew` ahead of this machine's clock counts as missing: from a time that is
   still to come a sweep finds nothing.
+- Sweeps go on once a minute while the live channel is down. The gap is told when it is back all the same.
 - The first read sees open alarms only, so the newest of its rows says little about the time. Its cursor is
   therefore at least `Date` less `skew`, or the next sweep would read all that was cleared since that row.
 """
@@ -157,6 +158,7 @@ class Tracker(Schedule[A]):
         self._failing = failure.cause
         wait = backoff(self._policy, plan.failures + 1, failure.retry_after, permanent=failure.permanent)
         plan.failed(self._now + wait)
+        self._drop_old_sweep()
         if not self._live and self._begun and self._wall is not None:
             # without a live channel the very sweep that failed reads all that was missed, once it succeeds
             self._open_loss(self._whole_at or self._wall, failure.cause, seq=plan.seq - 1)

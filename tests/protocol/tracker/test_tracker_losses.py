@@ -55,6 +55,37 @@ class TestGap:
         assert note == Note(START + timedelta(seconds=19), START + timedelta(seconds=41), "session lost", 1)
         assert bench.t.state == "connected"
 
+    def test_reads_go_on_in_a_long_outage_and_the_gap_stays_open_until_its_end(self) -> None:
+        bench = Bench(OLD)
+        bench.later(10).t.disconnected(bench.now, bench.wall, cause="cut")
+        gave = []
+        for minute in range(1, 4):
+            assert bench.t.deadline() == bench.now + 60
+            state = seen("1", f"B{minute}", 10_000 * minute)
+            gave += bench.page(state, read=bench.later(60).window())
+            assert bench.t.state == "reconnecting"
+        assert gave == [f"UPDATE 1B{minute} recovered" for minute in range(1, 4)]
+        bench.t.connected(bench.now, bench.wall, session=2)
+        assert bench.live(seen("1", "B3", 30_000)) == [], "what the server had kept is no news"
+        assert bench.page() == ["gap 3"]
+
+    def test_a_sweep_that_failed_in_the_outage_does_not_delay_the_one_after_it(self) -> None:
+        for late in (False, True):
+            bench = Bench(OLD)
+            bench.later(10).t.disconnected(bench.now, bench.wall, cause="cut")
+            bench.later(60)
+            for _ in range(8):
+                bench.answer(bench.window(), Failed("503"))
+                bench.now = bench.t.deadline() or 0.0
+            read = bench.window()
+            if not late:
+                bench.answer(read, Failed("503"))
+            bench.later(1).t.connected(bench.now, bench.wall, session=2)
+            if late:
+                bench.answer(read, Failed("503"))
+            assert (bench.t.deadline() or 0.0) <= bench.now
+            assert bench.page(seen("1", "B", 20_000)) == ["UPDATE 1B recovered", "gap 1"]
+
     def test_live_changes_flow_during_recovery(self) -> None:
         bench = Bench(OLD).cut(2)
         assert bench.live(seen("1", "B", 5000)) == ["UPDATE 1B"]
