@@ -19,6 +19,7 @@ from tocsin.errors import (
     RequestTimeoutError,
     StatusError,
     TocsinError,
+    TransportError,
 )
 
 __all__ = ["Failure", "HeldTooLongError", "refusal", "session_unknown"]
@@ -38,6 +39,8 @@ class Failure:
     Attributes:
         error: The error itself.
         fatal: Trying again cannot help: refused credentials, a missing role, an untrusted certificate.
+        hopeless: Trying again cannot help until somebody changes something. Before there was a session it is
+            fatal too: the settings are wrong. Later somebody may mend it, and the stream goes on.
         lossy: The request may have reached the server, so that events may have been written into the void.
         moved: There is no such address (404).
         rejected: The server answered that it will not take such a request: sending it again, in this session,
@@ -48,6 +51,7 @@ class Failure:
 
     error: TocsinError
     fatal: bool = False
+    hopeless: bool = False
     lossy: bool = True
     moved: bool = False
     rejected: bool = False
@@ -71,6 +75,7 @@ class Failure:
         return cls(
             error=error,
             fatal=fatal,
+            hopeless=isinstance(error, TransportError) and error.permanent,
             lossy=not isinstance(error, ConnectError),
             moved=isinstance(error, NotFoundError),
             rejected=isinstance(error, StatusError)

@@ -224,7 +224,7 @@ class Session:
         if self.state is State.DISCONNECTING:
             if send is course.leaving or send.kind is Kind.HANDSHAKE:
                 course.gone()
-        elif failure.fatal:
+        elif failure.fatal or (failure.hopeless and not self.number):
             course.stop(failure.error)
         elif send.kind is Kind.HANDSHAKE:
             course.handshake_failed(failure, now, jitter)

@@ -274,6 +274,20 @@ def test_a_session_that_cannot_be_kept_ends_with_the_attempts() -> None:
     assert "session_unknown" in str(p.seen(Closed)[0].error)
 
 
+def test_what_cannot_work_ends_it_only_before_there_was_a_session() -> None:
+    """A wrong port or CA is raised at once; a certificate that expires on a running server is waited out."""
+    hopeless = ConnectError("no TLS", permanent=True)
+    p = Player("/a")
+    p.fail(p.one(Kind.HANDSHAKE), hopeless)
+    assert p.seen(Closed)[0].error is hopeless
+    p = Player("/a")
+    p.shake()
+    p.subscribe()
+    p.fail(p.one(Kind.CONNECT), hopeless)
+    assert not p.seen(Closed)
+    assert p.session.state is State.RETRYING
+
+
 def test_commands_that_fail_end_with_the_attempts() -> None:
     """bayeux.md 6.5."""
     p = Player("/a", reconnect=ReconnectPolicy(attempts=3))
