@@ -278,7 +278,7 @@ class Tracker(Schedule[A]):
 
     @property
     def cause(self) -> str | None:
-        """Why the state is not `connected`, in a few words."""
+        """Why the state is not `connected`, or what is wrong although it is, in a few words."""
         if not self._attached:
             return self._lost_cause
         open_gap = self._loss or self._spill
@@ -287,6 +287,7 @@ class Tracker(Schedule[A]):
             or self._failing
             or (open_gap.cause if open_gap is not None else None)
             or self._unreconciled
+            or (None if self._reads_on else "no REST API: what is lost cannot be read back")
         )
 
     def _trouble(self) -> str | None:

@@ -186,6 +186,7 @@ class TestWithoutReads:
         assert bench.answer(window, NoSuchApi()) == ["UPDATE 1B"]
         assert bench.t.begun
         assert bench.t.state == "connected"
+        assert bench.t.cause == "no REST API: what is lost cannot be read back"
 
     def test_an_api_that_answered_once_only_fails(self) -> None:
         from tocsin._stream._answers import NoSuchApi
