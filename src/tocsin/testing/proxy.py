@@ -59,6 +59,15 @@ class _Link:
         self.scope.cancel()
 
 
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.settimeout(0)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
 class ChaosProxy(AsyncContextManagerMixin):
     """Forwards TCP connections to a server, and fails as it is told.
 
@@ -80,6 +89,7 @@ class ChaosProxy(AsyncContextManagerMixin):
         self._target = (target_host, target_port)
         self._rng = rng or random.Random()  # noqa: S311 - it chooses faults and guards nothing
         self._links: dict[_Link, None] = {}
+        self._accepted: dict[socket.socket, None] = {}  # their tasks have not run yet
         self._port: int | None = None
         self._accepting = anyio.Event()
         self._listening = anyio.CancelScope()
@@ -201,6 +211,9 @@ class ChaosProxy(AsyncContextManagerMixin):
                     failure = error
                 finally:
                     tasks.cancel_scope.cancel()
+            for raw in self._accepted:  # cancelled before they ran
+                raw.close()
+            self._accepted.clear()
         try:
             if failure is not None:
                 raise failure
@@ -215,16 +228,23 @@ class ChaosProxy(AsyncContextManagerMixin):
         told = False
         while True:
             await self._accepting.wait()
-            with anyio.CancelScope() as self._listening:
-                listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self.port)
+            with anyio.CancelScope() as self._listening, _listener(self.port) as listener:
                 if not told:
                     task_status.started()
                     told = True
-                async with listener:
-                    await listener.serve(self._serve, tasks)
+                while True:
+                    # Not `accept` of anyio's listener: cancelled as a connection arrives, asyncio's loses
+                    # that connection's socket and complains (InvalidStateError in `_sock_accept`).
+                    await anyio.wait_readable(listener)
+                    with suppress(BlockingIOError, ConnectionAbortedError):
+                        raw, _ = listener.accept()
+                        raw.settimeout(0)
+                        self._accepted[raw] = None
+                        tasks.start_soon(self._serve, raw)
 
-    async def _serve(self, client: SocketStream) -> None:
-        async with client:
+    async def _serve(self, raw: socket.socket) -> None:
+        async with await SocketStream.from_socket(raw) as client:
+            del self._accepted[raw]
             try:
                 server = await anyio.connect_tcp(*self._target)
             except OSError:
