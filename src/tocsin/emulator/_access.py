@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 ALARM_READ: Final = "ROLE_ALARM_READ"
 ALARM_ADMIN: Final = "ROLE_ALARM_ADMIN"
+AUDIT_READ: Final = "ROLE_AUDIT_READ"
 INVENTORY_READ: Final = "ROLE_INVENTORY_READ"
 INVENTORY_ADMIN: Final = "ROLE_INVENTORY_ADMIN"
 
 Kind = Literal["full", "read-only", "no-alarms"]
 _ROLES: Final[Mapping[Kind, frozenset[str]]] = {
-    "full": frozenset({ALARM_READ, ALARM_ADMIN, INVENTORY_READ, INVENTORY_ADMIN}),
-    "read-only": frozenset({ALARM_READ, INVENTORY_READ}),
+    "full": frozenset({ALARM_READ, ALARM_ADMIN, AUDIT_READ, INVENTORY_READ, INVENTORY_ADMIN}),
+    "read-only": frozenset({ALARM_READ, AUDIT_READ, INVENTORY_READ}),
     "no-alarms": frozenset({INVENTORY_READ}),
 }
 

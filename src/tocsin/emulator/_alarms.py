@@ -170,6 +170,25 @@ def changed(alarm: Alarm, changes: Mapping[str, Any], now: int, *, reject: bool)
     return Alarm(alarm.number, doc, alarm.created, now)
 
 
+def upserted(alarm: Alarm, changes: Mapping[str, Any], now: int, *, count: bool) -> Alarm:
+    """The state after an upsert met an open alarm; the same object if nothing differs.
+
+    Args:
+        alarm: The open alarm.
+        changes: The JSON object of the request; its `time` is not taken.
+        now: The server's time in ms.
+        count: Whether `count` moves too.
+
+    Raises:
+        RefusedError: 422 for a value that the platform does not take.
+    """
+    made = changed(alarm, changes, now, reject=False)
+    if not count:
+        return made
+    doc = {**made.doc, "count": alarm.doc["count"] + 1, "lastUpdated": to_text(now)}
+    return Alarm(alarm.number, doc, alarm.created, now)
+
+
 def _checked(key: str, value: object) -> str:
     if not isinstance(value, str):
         raise invalid(f"{key} must be a string")

@@ -153,7 +153,6 @@ class App:
         await exchange.tap.start(reply.status, headers)
         await exchange.tap.write(body)
         if reply.after is not None:
-            await anyio.sleep(self._emulator.settings.behaviour.bulk_delay)
             with self._emulator.store.lock:
                 going_on = reply.after()
             if isinstance(going_on, Awaitable):

@@ -11,6 +11,7 @@ import anyio
 
 from tocsin.emulator._access import Access
 from tocsin.emulator._app import App
+from tocsin.emulator._audit import AuditApi
 from tocsin.emulator._bayeux import Hub
 from tocsin.emulator._clock import Clock, utc_now
 from tocsin.emulator._http import Requests, Routes
@@ -248,6 +249,7 @@ class Emulator:
     def _routes(self) -> Routes:
         routes = Routes()
         AlarmApi(self.store, self.settings, self.clock).register(routes)
+        AuditApi(self.store.audit).register(routes)
         TenantApi(self.access).register(routes)
         Inventory(self.store).register(routes)
         settings = self.settings.bayeux

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import cookie_parser
 from starlette.routing import compile_path
 
+from tocsin.emulator._author import Author
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._json import load
 
@@ -61,6 +62,16 @@ class Exchange:
     @user.setter
     def user(self, user: User) -> None:
         self._user = user
+
+    @property
+    def author(self) -> Author:
+        """Who the audit names for what this request writes."""
+        return Author(self.user.name, self.headers.get("x-cumulocity-application-key", ""))
+
+    @property
+    def mode(self) -> str:
+        """The processing mode."""
+        return self.headers.get("x-cumulocity-processing-mode", "PERSISTENT").upper()
 
     @cached_property
     def params(self) -> dict[str, list[str]]:

@@ -121,7 +121,7 @@ def parse(params: Mapping[str, Sequence[str]], use: Use = "list", *, last_update
         if low == "dateFrom" or (low in known and (last_updated or low != "lastUpdatedFrom"))
     }
     source = _one(params, "source")
-    with_kinds = frozenset(name for name in _WITH if _flag(params, name))
+    with_kinds = frozenset(name for name in _WITH if flag(params, name))
     if with_kinds and source is None:
         raise invalid(f"{min(with_kinds)} needs source")
     return Query(
@@ -130,7 +130,7 @@ def parse(params: Mapping[str, Sequence[str]], use: Use = "list", *, last_update
         statuses=_several(params, "status", upper=True),
         severities=_several(params, "severity", upper=True),
         types=_several(params, "type") if "type" in known else None,
-        resolved=_flag(params, "resolved"),
+        resolved=flag(params, "resolved"),
         time=ranges["time"],
         created=ranges.get("created", Range()),
         updated=ranges.get("updated", Range()),
@@ -152,8 +152,8 @@ def paging(params: Mapping[str, Sequence[str]]) -> Paging:
     return Paging(
         size=min(_number(params, "pageSize", PAGE_DEFAULT), PAGE_MAX),
         page=_number(params, "currentPage", 1),
-        total_pages=bool(_flag(params, "withTotalPages")),
-        total_elements=bool(_flag(params, "withTotalElements")),
+        total_pages=bool(flag(params, "withTotalPages")),
+        total_elements=bool(flag(params, "withTotalElements")),
     )
 
 
@@ -180,7 +180,8 @@ def _several(params: Mapping[str, Sequence[str]], name: str, *, upper: bool = Fa
     return frozenset(word.upper() for word in words) if upper else frozenset(words)
 
 
-def _flag(params: Mapping[str, Sequence[str]], name: str) -> bool | None:
+def flag(params: Mapping[str, Sequence[str]], name: str) -> bool | None:
+    """A boolean parameter; None if it is not given, 422 if it is none."""
     text = _one(params, name)
     if text is None:
         return None

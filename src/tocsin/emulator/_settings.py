@@ -65,6 +65,9 @@ class Behaviour:
         next_after_full_page: A full last page has a `next`, though nothing follows.
         misspelt_first_occurrence: `firstOccurenceTime`, on every alarm, as the seed document says.
         bulk_delay: Seconds between the reply to a bulk DELETE and the deletion.
+        bulk_seconds: How long a bulk PUT takes; beyond 0.5 its reply is 202, and it goes on after that.
+        bulk_stops_after: What goes on after the reply is dropped after so many alarms, and nobody is told.
+        upsert: Whether `POST /alarm/alarms/upsert` is there, or with which status it is refused.
     """
 
     bump_last_updated_on_repeat: bool = True
@@ -73,6 +76,9 @@ class Behaviour:
     next_after_full_page: bool = True
     misspelt_first_occurrence: bool = False
     bulk_delay: float = 0.0
+    bulk_seconds: float = 0.0
+    bulk_stops_after: int | None = None
+    upsert: Literal["there", 404, 405] = "there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,7 @@ class Limits:
         sessions: Bayeux sessions; more refuses the handshake.
         held: Polls held at once; more are answered at once.
         queue: Events queued for one session; a session that is further behind is forgotten.
+        audit: Audit records kept; older ones are dropped.
         ledger: Entries kept; older ones are dropped and counted.
         hang: Seconds after which a request that a fault lets hang is dropped.
     """
@@ -96,6 +103,7 @@ class Limits:
     sessions: int = 1000
     held: int = 1000
     queue: int = 100_000
+    audit: int = 200_000
     ledger: int = 5_000_000
     hang: float = 3600.0
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tocsin.emulator import _alarms
+from tocsin.emulator._audit import AuditTrail
+from tocsin.emulator._author import NOBODY, Author
 from tocsin.emulator._clock import Clock, to_text
 from tocsin.emulator._devices import Device, Devices
 from tocsin.emulator._errors import RefusedError, invalid, missing, too_many
@@ -36,10 +38,11 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What became of a POST; `alarm` is None if it was suppressed."""
+    """What became of a POST; `alarm` is None if it was suppressed. `before` is what an upsert met."""
 
-    outcome: Literal["created", "repeated", "suppressed"]
+    outcome: Literal["created", "repeated", "updated", "suppressed"]
     alarm: Alarm | None
+    before: Alarm | None = None
 
 
 class Store:
@@ -58,6 +61,7 @@ class Store:
         self.lock = threading.RLock()
         self.devices = Devices()
         self.ledger = Ledger(settings.limits.ledger)
+        self.audit = AuditTrail(settings.limits.audit, base)
         self.listeners: list[Callable[[Notice], None]] = []
 
     # What users of the platform do, in plain JSON.
@@ -164,7 +168,9 @@ class Store:
 
     # What the routes do. All of it is called with the lock held.
 
-    def submit(self, body: Mapping[str, Any], *, silent: bool = False, stored: bool = True) -> Submitted:
+    def submit(
+        self, body: Mapping[str, Any], *, silent: bool = False, stored: bool = True, by: Author = NOBODY
+    ) -> Submitted:
         """A POST: a new alarm, a repeat, or nothing."""
         made = _alarms.draft(body)
         device = self.devices.find(made["source"]["id"])
@@ -183,31 +189,39 @@ class Store:
             raise too_many("alarms")
         alarm = _alarms.first(made, int(self._next_id()), now)
         self._write("CREATE", alarm, now, silent=silent)
+        self.audit.add(now, by, None, alarm)
         return Submitted("created", alarm)
 
-    def change(self, id: str, changes: Mapping[str, Any], *, silent: bool = False) -> Alarm:
+    def upsert(
+        self,
+        body: Mapping[str, Any],
+        *,
+        count: bool = False,
+        silent: bool = False,
+        stored: bool = True,
+        by: Author = NOBODY,
+    ) -> Submitted:
+        """An upsert: the open alarm of that source and type takes what is sent, or a new one is made."""
+        given = {"text": "", "severity": "MAJOR", "time": to_text(self._clock.now_ms()), **body}
+        made = _alarms.draft(given)
+        before = self._index.repeat_of(made["source"]["id"], made["type"])
+        if before is None or not stored:
+            return self.submit(given, silent=silent, stored=stored, by=by)
+        now = self._clock.now_ms()
+        alarm = _alarms.upserted(before, body, now, count=count)
+        self._changed(before, alarm, now, silent=silent, by=by)
+        return Submitted("updated", alarm, before)
+
+    def change(
+        self, id: str, changes: Mapping[str, Any], *, silent: bool = False, by: Author = NOBODY
+    ) -> Alarm:
         """A PUT. Nothing is stored and nobody told when nothing differs."""
         before = self.find(id)
         now = self._clock.now_ms()
         reject = self._settings.behaviour.immutable_keys == "reject"
         alarm = _alarms.changed(before, changes, now, reject=reject)
-        if alarm is not before:
-            self._write("UPDATE", alarm, now, silent=silent)
+        self._changed(before, alarm, now, silent=silent, by=by)
         return alarm
-
-    def change_status(self, query: Query, status: str) -> int:
-        """A bulk PUT: the status of every alarm that the query wants."""
-        wanted = self.select(query)
-        for alarm in list(wanted):
-            self.change(alarm.id, {"status": status})
-        return len(wanted)
-
-    def remove_where(self, query: Query) -> int:
-        """A bulk DELETE."""
-        wanted = list(self.select(query))
-        for alarm in wanted:
-            self._drop(alarm)
-        return len(wanted)
 
     def find(self, id: str) -> Alarm:
         """The alarm's state.
@@ -310,6 +324,11 @@ class Store:
             query,
             (name for source in query.sources for name in self.devices.descendants(source, query.kinds)),
         )
+
+    def _changed(self, before: Alarm, alarm: Alarm, now: int, *, silent: bool, by: Author) -> None:
+        if alarm is not before:
+            self._write("UPDATE", alarm, now, silent=silent)
+            self.audit.add(now, by, before, alarm)
 
     def _write(self, action: Action, alarm: Alarm, now: int, *, silent: bool) -> None:
         alarm.written = now

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from tocsin.emulator._access import ALARM_ADMIN, ALARM_READ, Access
-from tocsin.emulator._errors import forbidden, invalid
+from tocsin.emulator._bulk import BulkApi
+from tocsin.emulator._errors import RefusedError, forbidden
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
-from tocsin.emulator._query import Paging, Query, paging, parse
+from tocsin.emulator._query import Paging, Query, flag, paging, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tocsin.emulator._store import Store, Submitted
 
 _ALARMS: Final = "/alarm/alarms"
-_GUARD: Final = frozenset({"source", "dateFrom", "dateTo", "createdFrom", "createdTo"})
+_NOT_STORED: Final = frozenset({"TRANSIENT", "CEP"})
 _TEMPLATES: Final = {
     "alarmsForStatus": "status={status}",
     "alarmsForSource": "source={source}",
@@ -39,14 +40,16 @@ class AlarmApi:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._bulk = BulkApi(store, settings)
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         routes.add("/alarm", GET=self.resource)
-        routes.add(
-            _ALARMS, GET=self.list, POST=self.create, PUT=self.update_many, DELETE=self.delete_many
-        )  # fmt: skip
+        bulk = self._bulk
+        routes.add(_ALARMS, GET=self.list, POST=self.create, PUT=bulk.update, DELETE=bulk.delete)
         routes.add(_ALARMS + "/count", GET=self.count)
+        if self._settings.behaviour.upsert != 405:  # else the path is that of an alarm, which takes no POST
+            routes.add(_ALARMS + "/upsert", POST=self.upsert)
         routes.add(_ALARMS + "/{id}", GET=self.get, PUT=self.update)
 
     def resource(self, exchange: Exchange) -> Reply:
@@ -102,36 +105,39 @@ class AlarmApi:
     def create(self, exchange: Exchange) -> Reply:
         """Create, count a repeat, or suppress: always 201."""
         exchange.user.need(ALARM_ADMIN)
-        mode = exchange.headers.get("x-cumulocity-processing-mode", "PERSISTENT").upper()
-        stored = mode not in {"TRANSIENT", "CEP"}
-        submitted = self._store.submit(exchange.object, silent=mode == "QUIESCENT", stored=stored)
+        submitted = self._store.submit(
+            exchange.object,
+            silent=exchange.mode == "QUIESCENT",
+            stored=exchange.mode not in _NOT_STORED,
+            by=exchange.author,
+        )
         return self._submitted(submitted)
+
+    def upsert(self, exchange: Exchange) -> Reply:
+        """Create, or let the open alarm of that source and type take what is sent."""
+        if self._settings.behaviour.upsert == 404:
+            raise RefusedError(404, "general/notFound", "No such resource: /alarm/alarms/upsert")
+        exchange.user.need(ALARM_ADMIN)
+        submitted = self._store.upsert(
+            exchange.object,
+            count=bool(flag(exchange.params, "incrementCount")),
+            silent=exchange.mode == "QUIESCENT",
+            stored=exchange.mode not in _NOT_STORED,
+            by=exchange.author,
+        )
+        before = submitted.before
+        body = {
+            "alarm": self._store.submitted_view(submitted),
+            "previousState": None if before is None else self._store.view(before),
+        }
+        return Reply(201 if before is None else 200, dump(body), "alarmUpsertResponse")
 
     def update(self, exchange: Exchange, id: str) -> Reply:
         """Change one."""
         exchange.user.need(ALARM_ADMIN)
-        silent = exchange.headers.get("x-cumulocity-processing-mode", "").upper() in {"QUIESCENT", "CEP"}
-        alarm = self._store.change(id, exchange.object, silent=silent)
+        silent = exchange.mode in {"QUIESCENT", "CEP"}
+        alarm = self._store.change(id, exchange.object, silent=silent, by=exchange.author)
         return Reply(200, self._store.raw(alarm), "alarm")
-
-    def update_many(self, exchange: Exchange) -> Reply:
-        """Change the status of all that a query wants; there must be one."""
-        exchange.user.need(ALARM_ADMIN)
-        if not exchange.params:
-            raise invalid("At least one query parameter is needed")
-        status = exchange.object.get("status")
-        if set(exchange.object) != {"status"} or not isinstance(status, str):
-            raise invalid("Only status can be changed")
-        self._store.change_status(self._query(exchange, "update"), status)
-        return Reply(200)
-
-    def delete_many(self, exchange: Exchange) -> Reply:
-        """Delete all that a query wants, after the reply; there must be a source or a time."""
-        exchange.user.need(ALARM_ADMIN)
-        if not _GUARD & exchange.params.keys():
-            raise invalid("At least one of source, dateFrom, dateTo, createdFrom, createdTo is needed")
-        query = self._query(exchange, "delete")
-        return Reply(204, after=lambda: self._store.remove_where(query))
 
     def _query(self, exchange: Exchange, use: Any) -> Query:
         return parse(exchange.params, use, last_updated=self._settings.behaviour.last_updated)

@@ -94,7 +94,8 @@ async def test_the_current_user_shows_the_roles(emulator):
     async with talking(emulator, "eve", "pw") as talk:
         body = (await talk.get("/user/currentUser")).json()
         assert body["userName"] == "eve"
-        assert [role["name"] for role in body["effectiveRoles"]] == ["ROLE_ALARM_READ", "ROLE_INVENTORY_READ"]
+        roles = [role["name"] for role in body["effectiveRoles"]]
+        assert roles == ["ROLE_ALARM_READ", "ROLE_AUDIT_READ", "ROLE_INVENTORY_READ"]
 
 
 async def test_read_only(emulator):
