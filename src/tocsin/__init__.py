@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tocsin._version import __version__
 
 if TYPE_CHECKING:
+    from tocsin._http._accepted import Accepted
     from tocsin._http._auth import Auth
     from tocsin._http._pages import Page, Pages, PageStatistics
     from tocsin._http._request import Headers, Request, Response, Timeouts
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNSET",
+    "Accepted",
     "Action",
     "AlarmLike",
     "Auth",
@@ -102,6 +104,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "tocsin._http._accepted": ("Accepted",),
     "tocsin._http._auth": ("Auth",),
     "tocsin._http._pages": ("Page", "PageStatistics", "Pages"),
     "tocsin._http._request": ("Headers", "Request", "Response", "Timeouts"),

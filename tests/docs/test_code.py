@@ -46,7 +46,7 @@ async def test_the_readmes_blocks_run_in_order_on_one_page(emulator, capsys):
     assert "401" in out
 
 
-@pytest.mark.parametrize("page", ["streams.md", "errors.md", "testing.md"])
+@pytest.mark.parametrize("page", ["alarms.md", "streams.md", "errors.md", "testing.md"])
 def test_code_in_the_documentation_is_python(page):
     found = blocks(ROOT / "docs" / page, "python")
     assert found
@@ -105,6 +105,34 @@ async def test_export_runs(emulator):
     assert out.splitlines()[0].startswith("{")
 
 
+@pytest.mark.limit(20)
+async def test_shift_end_runs(emulator):
+    ids = [emulator.store.create({"type": f"a{n}", "text": "x", "source": "4711"})["id"] for n in range(2)]
+    async with serve(emulator) as server:
+        out = await run_example("shift_end.py", "4711", url=server.url)
+        assert out == "2 active alarms\n"
+        out = await run_example("shift_end.py", "4711", "--yes", url=server.url)
+    told = [f"{one} x: demo changed status to ACKNOWLEDGED" for one in ids[::-1]]
+    assert out.splitlines() == ["2 active alarms", "all acknowledged", *told]
+
+
+async def test_the_blocks_about_alarms_run(emulator, capsys):
+    from tocsin import Cumulocity
+    from tocsin.cumulocity import BasicAuth
+
+    page = ROOT / "docs" / "alarms.md"
+    emulator.store.create({"type": "acme_DoorForced", "text": "x", "source": "4711"})
+    ada = BasicAuth("demo", "demo", tenant="t1")
+    async with serve(emulator) as server, Cumulocity(server.url, ada) as c8y:
+        namespace = {"__name__": "alarms", "c8y": c8y}
+        for block in blocks(page, "python"):
+            result = eval(as_code(block, server.url), namespace)
+            if inspect.iscoroutine(result):
+                await result
+    assert "MAJOR -> CRITICAL" in capsys.readouterr().out
+    assert emulator.store.alarms()[0]["status"] == "CLEARED"
+
+
 def test_every_example_is_run_here():
     names = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert names == {"follow.py", "raise_and_acknowledge.py", "export.py"}
+    assert names == {"follow.py", "raise_and_acknowledge.py", "export.py", "shift_end.py"}

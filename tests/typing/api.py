@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import assert_type
 
 from tocsin import (
+    Accepted,
     Action,
     AlarmLike,
     Change,
@@ -22,7 +23,21 @@ from tocsin import (
     StreamState,
     StreamStats,
 )
-from tocsin.cumulocity import Alarm, BasicAuth, BearerAuth, Created, Outcome, Severity, Status
+from tocsin.cumulocity import (
+    Alarm,
+    AlarmFilter,
+    AlarmResource,
+    AuditChange,
+    AuditRecord,
+    BasicAuth,
+    BearerAuth,
+    Created,
+    Outcome,
+    ProcessingMode,
+    Severity,
+    Status,
+    Upserted,
+)
 from tocsin.emulator import Emulator, serve
 from tocsin.testing import in_process
 
@@ -39,6 +54,13 @@ async def reading(c8y: Cumulocity) -> None:
         assert_type(later, Page[Alarm])
     assert_type(await c8y.alarms.get("1"), Alarm)
     assert_type(await c8y.alarms.count(source="4711"), int)
+    assert_type(c8y.alarms.list(stable=True), Pages[Alarm])
+    async for record in c8y.alarms.history("1"):
+        assert_type(record, AuditRecord)
+        assert_type(record.changes, tuple[AuditChange, ...])
+    api = await c8y.alarms.api()
+    assert_type(api, AlarmResource)
+    assert_type(api.templates["alarmsForStatus"], str)
 
 
 async def writing(c8y: Cumulocity) -> None:
@@ -49,6 +71,24 @@ async def writing(c8y: Cumulocity) -> None:
     assert_type(await c8y.alarms.update("1", severity=Severity.MINOR), Alarm)
     assert_type(await c8y.alarms.acknowledge("1"), Alarm)
     assert_type(await c8y.alarms.clear("1"), Alarm)
+
+
+async def writing_many(c8y: Cumulocity) -> None:
+    upserted = await c8y.alarms.upsert(type="t", source="4711", severity="MAJOR")
+    assert_type(upserted, Upserted)
+    assert_type(upserted.previous, Alarm | None)
+    assert_type(upserted.outcome, Outcome)
+    where = AlarmFilter(source="4711")
+    assert_type(await c8y.alarms.preview(where), int)
+    accepted = await c8y.alarms.update_many(where, status=Status.CLEARED)
+    assert_type(accepted, Accepted)
+    assert_type(accepted.done, bool)
+    assert_type(accepted.left, int | None)
+    await accepted.wait(5)
+    assert_type(await c8y.alarms.delete_many(where), Accepted)
+    await c8y.alarms.delete_many()  # type: ignore[call-arg]
+    quiet = c8y.with_options(processing_mode=ProcessingMode.QUIESCENT, application_key="acme")
+    assert_type(quiet, Cumulocity)
 
 
 async def following(c8y: Cumulocity) -> None:

@@ -10,12 +10,27 @@ if TYPE_CHECKING:
     from tocsin.cumulocity._query import AlarmFilter
     from tocsin.cumulocity.alarms import Alarms
     from tocsin.cumulocity.client import ClientOptions, Cumulocity
-    from tocsin.cumulocity.models import Alarm, Created, Outcome, Severity, Source, Status
+    from tocsin.cumulocity.models import (
+        Alarm,
+        AlarmResource,
+        AuditChange,
+        AuditRecord,
+        Created,
+        Outcome,
+        ProcessingMode,
+        Severity,
+        Source,
+        Status,
+        Upserted,
+    )
 
 __all__ = [
     "Alarm",
     "AlarmFilter",
+    "AlarmResource",
     "Alarms",
+    "AuditChange",
+    "AuditRecord",
     "Auth",
     "BasicAuth",
     "BearerAuth",
@@ -23,9 +38,11 @@ __all__ = [
     "Created",
     "Cumulocity",
     "Outcome",
+    "ProcessingMode",
     "Severity",
     "Source",
     "Status",
+    "Upserted",
 ]
 
 _HOMES = {
@@ -33,8 +50,11 @@ _HOMES = {
     "tocsin.cumulocity._query": ("AlarmFilter",),
     "tocsin.cumulocity.alarms": ("Alarms",),
     "tocsin.cumulocity.client": ("ClientOptions", "Cumulocity"),
-    "tocsin.cumulocity.models": ("Alarm", "Created", "Outcome", "Severity", "Source", "Status"),
-}
+    "tocsin.cumulocity.models": (
+        "Alarm", "AlarmResource", "AuditChange", "AuditRecord", "Created", "Outcome", "ProcessingMode",
+        "Severity", "Source", "Status", "Upserted",
+    ),
+}  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 

@@ -42,6 +42,7 @@ _NAMES: Final = {
 FILTER_NAMES: Final = frozenset(_NAMES.values())
 _WITH: Final = tuple(name for name in _NAMES if name.startswith("with_"))
 _RANGES: Final = ("date", "created", "updated")
+_ANCHORS: Final = ("source", "date_from", "date_to", "created_from", "created_to")
 _NOT_COUNTED: Final = ("created_from", "created_to", "updated_from", "updated_to")
 
 
@@ -149,6 +150,11 @@ class AlarmFilter:
         """The types, each one."""
         return self.type if isinstance(self.type, tuple) else ()
 
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """The statuses, each one."""
+        return self.status if isinstance(self.status, tuple) else ()
+
     def query(self) -> tuple[tuple[str, str], ...]:
         """The query parameters, plain text, in a fixed order."""
         pairs: list[tuple[str, str]] = []
@@ -172,6 +178,49 @@ class AlarmFilter:
         for name in _NOT_COUNTED:
             if getattr(self, name) is not None:
                 raise ConfigurationError(f"the platform cannot count by {name}, it would count all")
+
+    def check_updatable(self) -> None:
+        """Refuse what a bulk update would ignore, and so change more than was meant.
+
+        Raises:
+            ConfigurationError: It names the platform's rule.
+        """
+        self._check_many("update")
+        if self.type is not None:
+            raise ConfigurationError(
+                "the platform's bulk update cannot filter by type, it would change alarms of every type: "
+                "list them and update each, or narrow them by source, severity or time"
+            )
+
+    def check_deletable(self) -> None:
+        """Refuse a bulk delete that the platform refuses, or that old ones take for all alarms.
+
+        Raises:
+            ConfigurationError: It names the platform's rule.
+        """
+        self._check_many("delete")
+        if all(getattr(self, name) is None for name in _ANCHORS):
+            raise ConfigurationError(
+                "the platform's bulk delete needs a source or a time range (date_… or created_…); "
+                "older platforms delete every alarm without one"
+            )
+
+    def check_previewable(self) -> None:
+        """Refuse what neither bulk call could filter by.
+
+        Raises:
+            ConfigurationError: It names the platform's rule.
+        """
+        self._check_many("change")
+
+    def _check_many(self, verb: str) -> None:
+        if not self.query():
+            raise ConfigurationError(f"an empty filter would {verb} every alarm there is: name what you mean")
+        for name in ("updated_from", "updated_to"):
+            if getattr(self, name) is not None:
+                raise ConfigurationError(
+                    f"the platform's bulk calls cannot filter by the last update ({name}): they ignore it"
+                )
 
 
 def word(kind: type[W], value: object, name: str) -> W:

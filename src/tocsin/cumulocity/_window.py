@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tocsin._http._core import HttpCore
 
-__all__ = ["ALARMS", "Window", "alarm_path", "checked", "read_one", "read_window"]
+__all__ = ["ALARMS", "Window", "alarm_path", "checked", "read_one", "read_rows", "read_window"]
 
 ALARMS = "/alarm/alarms"
 
@@ -56,9 +56,29 @@ async def read_window(
         ProtocolError: The answer is no page of alarms.
         TocsinError: See `HttpCore.send`.
     """
+    return await read_rows(core, ALARMS, "alarms", query, page_size=page_size, page=page)
+
+
+async def read_rows(
+    core: HttpCore, path: str, key: str, query: tuple[tuple[str, str], ...], *, page_size: int, page: int = 1
+) -> Window:
+    """Read one page of any collection; see `read_window`.
+
+    Args:
+        core: Sends it.
+        path: Where the collection is.
+        key: The name of the list in a page of it.
+        query: The filters, plain text.
+        page_size: The most rows; the platform gives no more than 2000.
+        page: The page number, from 1.
+
+    Raises:
+        ProtocolError: The answer is no page of that collection.
+        TocsinError: See `HttpCore.send`.
+    """
     paging = (("pageSize", str(page_size)), ("currentPage", str(page)))
-    response = await core.send(Request("GET", ALARMS, (*query, *paging)))
-    cut = response.parsed(lambda body: cut_page(body, "alarms"))
+    response = await core.send(Request("GET", path, (*query, *paging)))
+    cut = response.parsed(lambda body: cut_page(body, key))
     link = cut.rest.get("next")
     return Window(
         cut.items,

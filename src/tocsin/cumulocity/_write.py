@@ -24,7 +24,7 @@ from tocsin.models import Unset
 if TYPE_CHECKING:
     from tocsin._http._request import Response
 
-__all__ = ["alteration", "answer", "creation", "judge", "to_body"]
+__all__ = ["addressed", "alteration", "answer", "creation", "judge", "to_body"]
 
 _NAME: Final = re.compile(r"[^\s.,*\[\]()@$/']+")
 _ADDRESS: Final = re.compile(r"/alarm/alarms/([^/?#]+)/?(?:[?#]|$)")
@@ -38,30 +38,29 @@ _STANDARD: Final = frozenset({
 def creation(
     *,
     type: str,  # noqa: A002 - the platform's word
-    text: str,
-    severity: Severity | str,
+    text: str | Unset,
+    severity: Severity | str | Unset,
     source: str | int | Source,
-    time: datetime,
+    time: datetime | None,
     status: Status | str | Unset,
     fragments: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The object to post.
+    """The object to post. An upsert may leave out text, severity and time.
 
     Raises:
         ConfigurationError: Something in it could not be stored.
     """
     if not _is_text(type) or not type.strip():
         raise ConfigurationError("an alarm needs a type that is not empty")
-    if not _is_aware(time):
+    if time is not None and not _is_aware(time):
         raise ConfigurationError("time is an aware datetime; the platform would assume UTC")
-    wire = {
-        **_fragments(fragments),
-        "type": type,
-        "time": write_time(time),
-        "text": _text(text),
-        "severity": word(Severity, severity, "severity").value,
-        "source": {"id": _source_id(source)},
-    }
+    wire = {**_fragments(fragments), "type": type, "source": {"id": _source_id(source)}}
+    if time is not None:
+        wire["time"] = write_time(time)
+    if not isinstance(text, Unset):
+        wire["text"] = _text(text)
+    if not isinstance(severity, Unset):
+        wire["severity"] = word(Severity, severity, "severity").value
     if not isinstance(status, Unset):
         wire["status"] = word(Status, status, "status").value
     return wire
@@ -167,7 +166,7 @@ def answer(asked: Mapping[str, Any], response: Response) -> Created:
     Raises:
         ProtocolError: It cannot be said. The alarm may have been raised.
     """
-    told = _addressed(response.headers.get("location"))
+    told = addressed(response.headers.get("location"))
     if response.body.strip():
         return response.parsed(lambda body: _answer(asked, body, told))
     if told == "null":
@@ -181,7 +180,7 @@ def _answer(asked: Mapping[str, Any], body: bytes, told: str | None) -> Created:
     wire = parse_object(body, what="answer to the raised alarm")
     if wire.get("id") not in (None, "", "null"):
         return judge(asked, Alarm.from_raw(body))
-    if "null" in (told, _addressed(wire.get("self"))) or (told is None and "type" in wire):
+    if "null" in (told, addressed(wire.get("self"))) or (told is None and "type" in wire):
         return Created(Outcome.SUPPRESSED, None)
     if told is None:
         raise ProtocolError("the answer to the raised alarm is no alarm; it may have been raised anyway")
@@ -204,7 +203,7 @@ def _folded(name: str, value: object) -> object:
     return value.upper() if name != "text" and isinstance(value, str) else value
 
 
-def _addressed(url: object) -> str | None:
+def addressed(url: object) -> str | None:
     """The id in the URL of an alarm; None if it is not one, such as that of a log-in page."""
     found = _ADDRESS.search(url) if isinstance(url, str) else None
     return None if found is None else unquote(found[1])

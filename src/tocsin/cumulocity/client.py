@@ -22,6 +22,7 @@ from tocsin._stream._policy import RecoveryPolicy
 from tocsin.bayeux._settings import SessionSettings
 from tocsin.cumulocity._proof import RestProof
 from tocsin.cumulocity._realtime import Realtime
+from tocsin.cumulocity._service import WriteTerms, processing
 from tocsin.cumulocity.alarms import Alarms
 from tocsin.cumulocity.changes import Following
 from tocsin.errors import ConfigurationError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tocsin._http._auth import Auth
     from tocsin._http._transport import Certificate, Verify
     from tocsin._http._wire import Middleware
+    from tocsin.cumulocity.models import ProcessingMode
 
 __all__ = ["ClientOptions", "Cumulocity"]
 
@@ -50,6 +52,7 @@ class ClientOptions(TypedDict, total=False):
     name: str | None
     tenant: str | None
     application_key: str | None
+    processing_mode: ProcessingMode | str | None
     timeouts: Timeouts
     retry: RetryPolicy
     reconnect: ReconnectPolicy
@@ -82,6 +85,8 @@ class Cumulocity(AsyncContextManagerMixin):
         name: What changes are marked with as their `site`; by default the tenant, or else the host.
         tenant: The tenant's id, such as ``t07007007``, if `auth` is a `BasicAuth` without it.
         application_key: Sent with each request. Without it the platform may take the traffic for a device's.
+        processing_mode: What the platform does with writes, such as `ProcessingMode.QUIESCENT` to notify
+            nobody; None: store and notify.
         timeouts: Time limits of each call.
         retry: When failed calls are tried again.
         reconnect: When a live channel that broke is tried again.
@@ -114,6 +119,7 @@ class Cumulocity(AsyncContextManagerMixin):
         name: str | None = None,
         tenant: str | None = None,
         application_key: str | None = None,
+        processing_mode: ProcessingMode | str | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         reconnect: ReconnectPolicy = ReconnectPolicy(),  # noqa: B008 - frozen
@@ -159,6 +165,7 @@ class Cumulocity(AsyncContextManagerMixin):
         )
         self._owner = TaskOwner("Cumulocity client")
         self._view = False
+        self._terms = WriteTerms(processing(processing_mode))
         self._following = Following(
             core=self._core,
             owner=self._owner,
@@ -205,7 +212,9 @@ class Cumulocity(AsyncContextManagerMixin):
     def alarms(self) -> Alarms:
         """The alarms of the tenant."""
         following = self._following
-        return Alarms(self._core, self._owner.start, clock=following.clock, following=following)
+        return Alarms(
+            self._core, self._owner.start, clock=following.clock, following=following, terms=self._terms
+        )
 
     @property
     def site(self) -> str:
@@ -218,6 +227,8 @@ class Cumulocity(AsyncContextManagerMixin):
         timeout: Timeouts | float | Unset = UNSET,
         retry: RetryPolicy | Unset = UNSET,
         headers: Mapping[str, str] | Unset = UNSET,
+        processing_mode: ProcessingMode | str | Unset | None = UNSET,
+        application_key: str | Unset = UNSET,
     ) -> Self:
         """Make a view with other options. It shares connections, session and streams with the client.
 
@@ -225,11 +236,22 @@ class Cumulocity(AsyncContextManagerMixin):
             timeout: Limits instead of the client's; a number is the limit of a whole call in seconds.
             retry: Instead of the client's.
             headers: Added to the client's.
+            processing_mode: Instead of the client's.
+            application_key: Instead of the client's.
+
+        Raises:
+            ConfigurationError: An argument makes no sense.
         """
         view = object.__new__(type(self))
         view._owner = self._owner
         if isinstance(timeout, int | float):
             timeout = replace(self._core.timeouts, total=timeout)
+        if not isinstance(application_key, Unset):
+            given = {} if isinstance(headers, Unset) else headers
+            headers = {**given, _APPLICATION: application_key}
+        view._terms = self._terms
+        if not isinstance(processing_mode, Unset):
+            view._terms = replace(self._terms, mode=processing(processing_mode))
         view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
         view._following = replace(self._following, core=view._core)
         view._view = True

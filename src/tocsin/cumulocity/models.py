@@ -17,7 +17,19 @@ from tocsin.models import Level, Phase
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Alarm", "Created", "Outcome", "Severity", "Source", "Status"]
+__all__ = [
+    "Alarm",
+    "AlarmResource",
+    "AuditChange",
+    "AuditRecord",
+    "Created",
+    "Outcome",
+    "ProcessingMode",
+    "Severity",
+    "Source",
+    "Status",
+    "Upserted",
+]
 
 
 class _Word(StrEnum):
@@ -58,6 +70,19 @@ class Status(_Word):
     ACTIVE = "ACTIVE"
     ACKNOWLEDGED = "ACKNOWLEDGED"
     CLEARED = "CLEARED"
+
+
+class ProcessingMode(StrEnum):
+    """What the platform does with a write (the header ``X-Cumulocity-Processing-Mode``)."""
+
+    PERSISTENT = "PERSISTENT"
+    """Store it, and notify whoever follows. It is what happens without the header."""
+    TRANSIENT = "TRANSIENT"
+    """Hand it to the stream processing only: nothing is stored."""
+    QUIESCENT = "QUIESCENT"
+    """Store it and notify nobody. A change stream finds it by its next sweep."""
+    CEP = "CEP"
+    """As TRANSIENT, and notify nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +185,8 @@ class Outcome(StrEnum):
     """It is a new alarm."""
     REPEATED = "repeated"
     """An alarm of that source and type was open: it was counted up, nothing else of the request was taken."""
+    UPDATED = "updated"
+    """An alarm of that source and type was open and has taken what an upsert sent."""
     SUPPRESSED = "suppressed"
     """The source is in maintenance: nothing was stored."""
 
@@ -181,3 +208,102 @@ class Created:
     alarm: Alarm | None
     id: str | None = None
     ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """The answer to an upsert.
+
+    Attributes:
+        outcome: `CREATED`, `UPDATED` or `SUPPRESSED`; where the platform has no upsert, `CREATED`, `REPEATED`
+            or `SUPPRESSED`.
+        alarm: The alarm as it stands now. None if it was suppressed, or if only its id was told.
+        previous: The alarm as it stood before; None if there was none, or if `posted`.
+        posted: The platform has no upsert (it came in 2026), so the alarm was raised by a POST. If one was
+            open (`REPEATED`), that counted it up, moved its `time`, and took nothing else.
+        id: The alarm's id; None if it was suppressed or not told.
+        ignored: What a POST was asked for and the platform did not take, by wire name; see `Created.ignored`.
+    """
+
+    outcome: Outcome
+    alarm: Alarm | None
+    previous: Alarm | None = None
+    posted: bool = False
+    id: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmResource:
+    """What the platform says of its alarm API (``GET /alarm``).
+
+    The addresses are the platform's own; their host may be an internal one. tocsin does not follow them.
+
+    Attributes:
+        self_: The address of the API.
+        alarms: The address of the collection.
+        templates: URI templates of filtered collections, such as
+            ``…/alarm/alarms?source={source}&status={status}`` under ``alarmsForSourceAndStatus``.
+    """
+
+    self_: str | None
+    alarms: str | None
+    templates: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditChange:
+    """One field that a write changed.
+
+    Attributes:
+        attribute: The field's wire name.
+        previous: Its value before, as JSON has it.
+        new: Its value after.
+        type: What the platform calls the type of the value, a Java class.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        extra="ignore", validate_by_name=False, validate_by_alias=True
+    )
+
+    attribute: str
+    previous: Annotated[Any, Field(alias="previousValue")] = None
+    new: Annotated[Any, Field(alias="newValue")] = None
+    type: str | None = None
+
+
+class AuditRecord(WireModel):
+    """Who did what to an alarm, frozen. Every field but `id` may be missing and is None then.
+
+    Attributes:
+        self_: Its URL, whose host may be an internal one. Do not follow it.
+        type: ``Alarm``; older platforms say more.
+        time: When it was done.
+        creation_time: When the platform stored the record.
+        activity: What was done, such as ``Alarm created``.
+        text: The same in more words.
+        user: Who did it.
+        application: With which application; empty if it was not told.
+        severity: The platform's own mark, in any case.
+        source: The alarm; its `id` is the alarm's.
+        changes: What changed; empty where the alarm was created.
+    """
+
+    self_: str | None = Field(default=None, alias="self")
+    type: str | None = None
+    time: AwareDatetime | None = None
+    creation_time: AwareDatetime | None = Field(default=None, alias="creationTime")
+    activity: str | None = None
+    text: str | None = None
+    user: str | None = None
+    application: str | None = None
+    severity: str | None = None
+    source: Source | None = None
+    changes: tuple[AuditChange, ...] = ()
+
+    @classmethod
+    def _mend(cls, name: str, value: Any, kind: str) -> Any:
+        if name != "changes":
+            return super()._mend(name, value, kind)
+        rows = value if isinstance(value, list) else [value]
+        return [row for row in rows if isinstance(row, dict) and isinstance(row.get("attribute"), str)]
