@@ -129,7 +129,9 @@ async def test_the_blocks_about_alarms_run(emulator, capsys):
             result = eval(as_code(block, server.url), namespace)
             if inspect.iscoroutine(result):
                 await result
-    assert "MAJOR -> CRITICAL" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "MAJOR -> CRITICAL" in out
+    assert "GET /inventory/managedObjects: 200 in " in out
     assert emulator.store.alarms()[0]["status"] == "CLEARED"
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from emulated.alarm_site import site
-from tocsin import ConfigurationError, ProtocolError, ServerError, TransportError
+from tocsin import ConfigurationError, NotFoundError, ProtocolError, Request, ServerError, TransportError
 from tocsin.cumulocity import Outcome, ProcessingMode, Status
 from tocsin.emulator import Behaviour, Emulator, Fault
 
@@ -59,6 +59,14 @@ async def test_without_upserts_it_is_a_post_which_counts_up_and_says_so(status):
         by = s.emulator.requests.by
         assert (by[UPSERT], by[POST]) == (1, 3)  # it is not asked for in vain each time
         assert not [key for key in by if key[0] == "GET"]
+
+
+async def test_a_404_of_something_else_does_not_turn_upserts_into_posts():
+    async with site() as s:
+        s.emulator.faults.add(Fault("status", method="POST", path="/alarm/*", status=404, times=2))
+        with pytest.raises(NotFoundError):
+            await s.alarms.upsert(type="t", source=device(s))
+        assert not (await s.alarms.upsert(type="t", source=device(s))).posted
 
 
 @pytest.mark.virtual_time
@@ -221,6 +229,15 @@ async def test_the_processing_mode_goes_with_writes_only():
         for bad in ("loud", "", 1):
             with pytest.raises(ConfigurationError, match="processing_mode is one of"):
                 s.client.with_options(processing_mode=bad)
+
+
+async def test_any_request_may_be_sent_and_its_answer_seen_as_it_came():
+    async with site() as s:
+        gate = device(s)
+        response = await s.client.send(Request("GET", f"/inventory/managedObjects/{gate}"))
+        assert (response.status, response.attempts, response.json()["name"]) == (200, 1, "Gate")
+        with pytest.raises(NotFoundError):
+            await s.client.with_options(timeout=5).send(Request("GET", "/nowhere"))
 
 
 async def test_a_user_with_inventory_roles_counts_no_further_than_100():

@@ -2,12 +2,13 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from emulated.alarm_site import fill, ids, site
-from tocsin import ProtocolError, ServerError
+from tocsin import Headers, ProtocolError, ServerError
 from tocsin.cumulocity import AlarmFilter
 from tocsin.emulator import Behaviour, Fault
 
@@ -122,15 +123,33 @@ async def test_a_platform_that_ignores_creation_times_is_found_out():
             await ids(s.alarms.list(stable=True, page_size=10))
 
 
+async def test_a_server_that_never_comes_to_an_end_is_given_up():
+    def invent(query, rows):
+        """Whatever is asked for without a lower end is full; everything else is empty."""
+        high = datetime.fromisoformat(query.get("createdTo", "2026-03-01T00:00:00.000Z"))
+        stamp = (high - timedelta(milliseconds=1)).isoformat().replace("+00:00", "Z")
+        return [{"id": str(row), "creationTime": stamp} for row in range(rows)]
+
+    async with site() as s:
+
+        async def lie(request, call_next):
+            response = await call_next(request)
+            query = dict(request.query)
+            page = {"alarms": []} if "createdFrom" in query else {"alarms": invent(query, 5), "next": "x?"}
+            s.asked.append(query)
+            return replace(response, body=json.dumps(page).encode())
+
+        s.watch = lie
+        with pytest.raises(ProtocolError, match="never an end"):
+            await ids(s.alarms.list(stable=True, page_size=5))
+        assert len(s.asked) < 600
+
+
 async def test_without_any_clock_it_is_read_by_pages():
     async with site() as s:
         body = json.dumps({"alarms": [{"id": "1"}, {"id": "2"}], "next": "http://x/?currentPage=2"})
 
         async def blind(request, call_next):
-            from dataclasses import replace
-
-            from tocsin import Headers
-
             response = await call_next(request)
             return replace(response, headers=Headers())
 

@@ -19,6 +19,8 @@ from tocsin import (
     Pages,
     Phase,
     ReconnectPolicy,
+    Request,
+    Response,
     RetryPolicy,
     StreamState,
     StreamStats,
@@ -89,6 +91,7 @@ async def writing_many(c8y: Cumulocity) -> None:
     await c8y.alarms.delete_many()  # type: ignore[call-arg]
     quiet = c8y.with_options(processing_mode=ProcessingMode.QUIESCENT, application_key="acme")
     assert_type(quiet, Cumulocity)
+    assert_type(await c8y.send(Request("GET", "/alarm")), Response)
 
 
 async def following(c8y: Cumulocity) -> None:

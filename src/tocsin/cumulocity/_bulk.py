@@ -40,6 +40,8 @@ class AlarmBulk(AlarmReading):
     async def preview(self, where: AlarmFilter) -> int:
         """Count the alarms that a bulk change with this filter would meet now. Nothing is changed.
 
+        A user who has inventory roles only is told 100 at most.
+
         Args:
             where: Which alarms.
 

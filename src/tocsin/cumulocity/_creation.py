@@ -29,6 +29,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _MARGIN: Final = 60_000
 """The clock that stamps alarms may be ahead of the one in the Date header, which also cuts off fractions."""
 _DAY: Final = 86_400_000
+_BARREN: Final = 500
+"""Answers in a row that give no alarm. Narrowing takes some 40 of them after a gap of years."""
 _KEEP: Final = 10
 """A window that is too full is cut so that it loses one in so many of the rows that were seen."""
 
@@ -60,6 +62,7 @@ class CreationWalk:
         self._pages: AlarmWalk | None = None  # reads what no window can cut further
         self._taking: AlarmWalk | None = None
         self._after: int | None = None  # where to go on below the pages
+        self._barren = 0
         self._done = False
 
     @property
@@ -89,6 +92,9 @@ class CreationWalk:
         window: Window = batch.context
         times = [moment for moment in map(_created, window.rows) if moment is not None]
         self._check(times)
+        self._barren = 0 if window.rows and not window.more else self._barren + 1
+        if self._barren > _BARREN:
+            raise ProtocolError("the server gives window after window without an alarm and never an end")
         if not window.more:
             self._go_on(self._due.low, len(window.rows))
             return True

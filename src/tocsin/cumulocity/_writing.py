@@ -144,9 +144,10 @@ class AlarmWriting(AlarmService):
             except StatusError as error:
                 if error.status not in _NO_UPSERT:
                     raise
-            upserts.is_missing()
         asked = complete(asked, self._clock())
         response = await self._core.send(Request("POST", ALARMS, body=to_body(asked), headers=headers))
+        if not upserts.missing:  # and not the whole platform, or the source
+            upserts.is_missing()
         return posted(answer(asked, response))
 
     async def update(

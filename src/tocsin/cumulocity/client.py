@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tocsin._http._auth import Auth
+    from tocsin._http._request import Request, Response
     from tocsin._http._transport import Certificate, Verify
     from tocsin._http._wire import Middleware
     from tocsin.cumulocity.models import ProcessingMode
@@ -215,6 +216,23 @@ class Cumulocity(AsyncContextManagerMixin):
         return Alarms(
             self._core, self._owner.start, clock=following.clock, following=following, terms=self._terms
         )
+
+    async def send(self, request: Request) -> Response:
+        """Send any request to the tenant, with the credentials, limits and retries of this client.
+
+        For what tocsin has no words for, and for whoever wants the answer as it came. Cancelling it leaves
+        unknown whether a write took effect.
+
+        Args:
+            request: What to send; ``Request("GET", "/inventory/managedObjects", (("pageSize", "1"),))``.
+
+        Returns:
+            A 2xx answer: status, headers, body, `json()`.
+
+        Raises:
+            TocsinError: As every other call does; see `tocsin.errors`.
+        """
+        return await self._core.send(request)
 
     @property
     def site(self) -> str:
