@@ -54,7 +54,7 @@ async def test_without_upserts_it_is_a_post_which_counts_up_and_says_so(status):
         assert (again.outcome, again.posted, again.previous) == (Outcome.REPEATED, True, None)
         assert (again.id, again.alarm.count) == (first.id, 2)
         assert again.ignored == ("severity", "text")
-        view = s.client.with_options(timeout=5)
+        view = s.client.with_options(timeout=5, processing_mode="persistent")
         await view.alarms.upsert(type="u", source=gate)
         by = s.emulator.requests.by
         assert (by[UPSERT], by[POST]) == (1, 3)  # it is not asked for in vain each time
