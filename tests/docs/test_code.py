@@ -46,7 +46,7 @@ async def test_the_readmes_blocks_run_in_order_on_one_page(emulator, capsys):
     assert "401" in out
 
 
-@pytest.mark.parametrize("page", ["alarms.md", "streams.md", "errors.md", "testing.md"])
+@pytest.mark.parametrize("page", ["alarms.md", "streams.md", "login.md", "errors.md", "testing.md"])
 def test_code_in_the_documentation_is_python(page):
     found = blocks(ROOT / "docs" / page, "python")
     assert found

@@ -34,11 +34,16 @@ from tocsin.cumulocity import (
     BasicAuth,
     BearerAuth,
     Created,
+    LoginOption,
+    Microservice,
+    OAuthInternal,
     Outcome,
     ProcessingMode,
+    ServiceUser,
     Severity,
     Status,
     Upserted,
+    login_options,
 )
 from tocsin.emulator import Emulator, serve
 from tocsin.testing import in_process
@@ -141,6 +146,22 @@ async def making() -> None:
         await reading(c8y)
     Cumulocity("https://acme.example.com", BearerAuth("token"))
     assert_type(Cumulocity.from_env(name="acme"), Cumulocity)
+
+
+async def ask() -> str:
+    return "123456"
+
+
+async def logging_in() -> None:
+    Cumulocity("https://acme.example.com", OAuthInternal("ada", "secret", tenant="t1", tfa_code="123456"))
+    Cumulocity("https://acme.example.com", OAuthInternal("ada", "secret", tfa_code=lambda: "1", cookies=True))
+    Cumulocity("https://acme.example.com", OAuthInternal("ada", "secret", tfa_code=ask))
+    assert_type(await login_options("https://acme.example.com"), tuple[LoginOption, ...])
+    async with Microservice.from_env(close_timeout=1) as service:
+        assert_type(service, Microservice)
+        users = await service.users()
+        assert_type(users, tuple[ServiceUser, ...])
+        assert_type(service.client(users[0], name="acme"), Cumulocity)
 
 
 async def testing() -> None:

@@ -1,23 +1,26 @@
 """Authentication as a flow: requests out, responses in, no I/O.
 
 A flow yields a request that carries the credentials and is sent the response. After a 401 it may yield once
-more, say after yielding a log-in. The retry loop knows nothing of it.
+more. The retry loop knows nothing of it. Credentials that need a log-in first say so by being a `LoginAuth`:
+`_login.py` sees to it that there is one log-in at a time for all calls.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
+from tocsin._http._jwt import expiry, readable
 from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Awaitable, Callable, Generator
+    from datetime import datetime
 
     from tocsin._http._request import Request, Response
 
-__all__ = ["Auth", "BasicAuth", "BearerAuth"]
+__all__ = ["Auth", "BasicAuth", "BearerAuth", "LoginAuth"]
 
 # Half surrogates are what Python makes of bytes in the environment that are no UTF-8.
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -38,6 +41,36 @@ class Auth(Protocol):
         """Yield the request with its credentials; is sent the response; the last response counts.
 
         Must not block: it does no I/O of its own, a log-in is a request that it yields.
+        """
+        ...
+
+
+@runtime_checkable
+class LoginAuth(Auth, Protocol):
+    """Credentials that have to be exchanged for a token before they are of use."""
+
+    def fresh(self) -> Self:
+        """The same credentials without a token. Each client works on a copy of its own, so that what one
+        server has given never gets to another.
+        """
+        ...
+
+    @property
+    def lifetime(self) -> float | None:
+        """Seconds for which the token was good when it was given, by the server's clock; None: unknown."""
+        ...
+
+    async def log_in(
+        self, send: Callable[[Request], Awaitable[Response]], clock: Callable[[], datetime]
+    ) -> None:
+        """Get a token, once, without trying again.
+
+        Args:
+            send: Sends a request as it is and raises for all answers but 2xx.
+            clock: Aware UTC now, for answers that have no Date.
+
+        Raises:
+            TocsinError: There is no token; what was there before is kept.
         """
         ...
 
@@ -86,7 +119,8 @@ class BasicAuth:
 class BearerAuth:
     """A token that somebody else has obtained, sent with each request (RFC 6750).
 
-    It is never renewed: when it expires, calls raise `AuthenticationError`.
+    It is never renewed: when it expires, calls and streams raise `AuthenticationError`, which says when that
+    was if the token is a JSON web token.
 
     Args:
         token: The token. Blanks and line breaks around it (as files have them) are removed.
@@ -95,7 +129,7 @@ class BearerAuth:
         ConfigurationError: It is empty, no text, or holds characters that no token has.
     """
 
-    __slots__ = ("_header", "secrets")
+    __slots__ = ("_expiry", "_header", "secrets")
 
     def __init__(self, token: str) -> None:
         if not isinstance(token, str):
@@ -105,10 +139,24 @@ class BearerAuth:
             raise ConfigurationError("BearerAuth: the token is empty or holds characters that no token has")
         self.secrets = (token,)
         self._header = (("Authorization", f"Bearer {token}"),)
+        self._expiry = expiry(token)
 
     def flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request with its Authorization header."""
         yield request.with_headers(self._header)
+
+    def explain(self, now: datetime) -> str:
+        """Say why the token was refused, as far as the token itself tells.
+
+        Args:
+            now: The server's clock.
+        """
+        if self._expiry is None:
+            return ""
+        when = readable(self._expiry)
+        if self._expiry <= now:
+            return f"the token expired at {when}, give a new one"
+        return f"the token says that it is good until {when}, so it was revoked or is for another tenant"
 
     def __repr__(self) -> str:
         return "BearerAuth(token=***)"

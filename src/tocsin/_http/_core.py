@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 from anyio import Semaphore, current_time
 from anyio.lowlevel import current_token
 
-from tocsin._http._auth import Auth, BasicAuth
+from tocsin._http._auth import Auth, BasicAuth, LoginAuth
+from tocsin._http._login import LogIns
 from tocsin._http._proxies import find_proxy
-from tocsin._http._redact import SENSITIVE_HEADERS, Redactor, guard_logs
+from tocsin._http._redact import Redactor, guard_logs, header_secrets
 from tocsin._http._request import Timeouts, check_headers
 from tocsin._http._retry import RetryPolicy, retried, wait_before_retry
 from tocsin._http._session import HttpSession
@@ -161,7 +162,8 @@ class HttpCore:
         given = {"User-Agent": user_agent or f"tocsin/{__version__}", **(headers or {})}
         redactor = Redactor(_secrets(auth, tls, way, given))
         guard_logs(redactor)
-        if isinstance(auth, BasicAuth) and base.scheme == "http" and not base.loopback:
+        auth = auth.fresh() if isinstance(auth, LoginAuth) else auth
+        if isinstance(auth, BasicAuth | LoginAuth) and base.scheme == "http" and not base.loopback:
             warnings.warn(
                 f"the password for {base.address} is sent in plain text: use https://",
                 InsecureTransportWarning,
@@ -176,8 +178,11 @@ class HttpCore:
             "accept-encoding": (b"Accept-Encoding", b"gzip"),  # all that we decompress
         }
         self._view = False
+        clock = clock or _utc_now
+        proxied = way.address if way else None
+        logins = LogIns.of(auth, self._send_log_in, clock=clock, learn=redactor.learn)
         self._shared = _Shared(
-            Route(base, way.address if way else None, auth, tuple(middleware), redactor, clock or _utc_now),
+            Route(base, proxied, auth, tuple(middleware), redactor, clock, logins),
             _maker(transport_factory, base, tls, way),
             max_in_flight=max_in_flight,
             rng=rng or random.Random(),  # noqa: S311 - jitter
@@ -200,6 +205,8 @@ class HttpCore:
             places=Semaphore(shared.max_in_flight, fast_acquire=True),
         )
         await wire.open()
+        if shared.route.logins is not None:
+            await shared.route.logins.open()
         shared.wire, shared.state, shared.loop = wire, _State.OPEN, current_token()
         return self
 
@@ -211,8 +218,12 @@ class HttpCore:
         wires, shared.wires = [*shared.wires], []
         if shared.wire is not None:
             wires.append(shared.wire)
-        for wire in wires:
-            await wire.aclose()
+        try:
+            if shared.route.logins is not None:
+                await shared.route.logins.aclose()
+        finally:
+            for wire in wires:
+                await wire.aclose()
 
     async def send(self, request: Request) -> Response:
         """Send a request, again where that is safe, and read its answer whole.
@@ -236,6 +247,21 @@ class HttpCore:
         timeouts = request.timeouts or self._timeouts
         flight = Flight(request.method, self.base_url + request.path, timeouts, self._headers)
         return await within_total(flight, self._attempts(wire, request, flight))
+
+    async def _send_log_in(self, request: Request) -> Response:
+        wire = self._shared.opened()
+        timeouts = request.timeouts or self._timeouts
+        flight = Flight(request.method, self.base_url + request.path, timeouts, self._headers, safe=True)
+        return await within_total(flight, wire.unauthenticated(request, flight))
+
+    def on_new_token(self, listener: Callable[[], None]) -> None:
+        """Have something called each time that a token was replaced by a new one.
+
+        Args:
+            listener: Must neither block nor raise.
+        """
+        if self._shared.route.logins is not None:
+            self._shared.route.logins.listeners.append(listener)
 
     async def _attempts(self, wire: Wire, request: Request, flight: Flight) -> Response:
         policy = request.retry or self._retry
@@ -291,7 +317,7 @@ class HttpCore:
         view._headers = self._headers
         if not isinstance(headers, Unset):
             view._headers = {**self._headers, **_encoded(headers)}
-            self._shared.route.redactor.learn(_header_secrets(headers))
+            self._shared.route.redactor.learn(header_secrets(headers))
         view._view = True
         return view
 
@@ -356,7 +382,7 @@ def _secrets(
         *(auth.secrets if auth is not None else ()),
         *tls.secrets,
         *(proxy.secrets if proxy is not None else ()),
-        *_header_secrets(headers),
+        *header_secrets(headers),
     )
 
 
@@ -366,11 +392,6 @@ def _encoded(headers: Mapping[str, str]) -> EncodedHeaders:
         if name.lower() in _FRAMING:
             raise ConfigurationError(f"the header {name!r} is set by us")
     return {name.lower(): (name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()}
-
-
-def _header_secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
-    found = [value for name, value in headers.items() if name.lower() in SENSITIVE_HEADERS]
-    return (*found, *(part for value in found for part in value.split() if len(part) > 8))
 
 
 def _utc_now() -> datetime:

@@ -10,13 +10,13 @@ import json
 import logging
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["NOTHING_SECRET", "SENSITIVE_HEADERS", "Redactor", "guard_logs"]
+__all__ = ["NOTHING_SECRET", "SENSITIVE_HEADERS", "Redactor", "guard_logs", "header_secrets"]
 
 HIDDEN = "***"
 
@@ -135,12 +135,13 @@ class Redactor:
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
-    """A secret as it is, and as an echo in JSON or in a URL has it."""
+    """A secret as it is, and as an echo in JSON, in a URL or of a form has it."""
     return (
         secret,
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         quote(secret, safe="", errors="replace"),
+        quote_plus(secret, errors="replace"),
     )
 
 
@@ -185,3 +186,9 @@ def guard_logs(redactor: Redactor) -> None:
     _GUARD.redactors.add(redactor)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_GUARD)  # adding it twice does nothing
+
+
+def header_secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What headers hold that nobody may see: the values of the sensitive ones, and their longer words."""
+    found = [value for name, value in headers.items() if name.lower() in SENSITIVE_HEADERS]
+    return (*found, *(part for value in found for part in value.split() if len(part) > 8))

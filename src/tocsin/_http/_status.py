@@ -43,13 +43,16 @@ _STATUSES: dict[int, type[StatusError]] = {
 }
 
 
-def status_error(response: Response, flight: Flight, *, clock: Callable[[], datetime]) -> TocsinError:
+def status_error(
+    response: Response, flight: Flight, *, clock: Callable[[], datetime], note: str = ""
+) -> TocsinError:
     """Make an error of an answer that is not a success.
 
     Args:
         response: The answer, its status not 2xx.
         flight: The call that it answers.
         clock: Aware UTC now; asked only if Retry-After is a date and the answer has no Date.
+        note: What we know of it ourselves, for the end of the text.
     """
     status = response.status
     asked = f"{response.method} {response.url}"
@@ -67,7 +70,8 @@ def status_error(response: Response, flight: Flight, *, clock: Callable[[], date
     return cls(
         f"{asked} failed with {status} {_phrase(status)}".rstrip()
         + (f": {says}" if says else "")
-        + flight.tried,
+        + flight.tried
+        + (f"; {note}" if note else ""),
         status=status,
         error=error,
         message=message,

@@ -31,6 +31,7 @@ class Flight:
         timeouts: Its time limits.
         headers: The client's headers, encoded, by lower-case name.
         on_bytes: Told the length of each piece of an answer.
+        safe: That it may have been applied need not be told, whatever its method.
         attempts: Attempts begun.
         doubtful: Whether an attempt whose answer we do not have may have been applied.
     """
@@ -56,6 +57,8 @@ class Flight:
         timeouts: Timeouts,
         headers: Mapping[str, tuple[bytes, bytes]],
         on_bytes: Callable[[int], None] | None = None,
+        *,
+        safe: bool = False,
     ) -> None:
         self.method = method
         self.url = url
@@ -64,7 +67,7 @@ class Flight:
         self.on_bytes = on_bytes
         self.attempts = 0
         self.doubtful = False
-        self._safe = method in _SAFE
+        self._safe = safe or method in _SAFE
         self._handed = False
         self._traced = False
         self._left = False

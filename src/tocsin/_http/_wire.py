@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from anyio import WouldBlock, current_time, move_on_after
 
+from tocsin._http._auth import BearerAuth
 from tocsin._http._body import MAX_BYTES, Outgoing, read_body
 from tocsin._http._errors import FOREIGN, network_error
 from tocsin._http._request import Headers, Response
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import anyio
 
     from tocsin._http._auth import Auth
+    from tocsin._http._login import LogIns
     from tocsin._http._redact import Redactor
     from tocsin._http._request import Request
     from tocsin._http._trace import Flight
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Route", "Wire", "within_total"]
 
+_UNAUTHORIZED = 401
 _CLOSING = 2.0  # seconds that closing a pool may take
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -53,6 +56,7 @@ class Route:
         middleware: Called for each attempt, the first one outermost.
         redactor: Cleans foreign texts.
         clock: Aware UTC now.
+        logins: Keeps the token good, where there is one to keep.
     """
 
     base: BaseUrl
@@ -61,6 +65,7 @@ class Route:
     middleware: tuple[Middleware, ...]
     redactor: Redactor
     clock: Callable[[], datetime]
+    logins: LogIns | None = None
 
 
 class Wire:
@@ -125,7 +130,10 @@ class Wire:
             auth = self._route.auth
             if auth is None:
                 return await self._placed(request, flight)
-            return await self._authenticated(auth, request, flight)
+            logins = self._route.logins
+            if logins is None:
+                return await self._authenticated(auth, request, flight)
+            return await self._logged_in(auth, logins, request, flight)
 
         step: CallNext = exchange
         for middleware in reversed(self._route.middleware):
@@ -135,8 +143,37 @@ class Wire:
             raise ConfigurationError(
                 f"a middleware gave {type(response).__name__} instead of a Response: does it lack a return?"
             )
-        if not 200 <= response.status < 300:
-            raise status_error(response, flight, clock=self._route.clock)
+        return self._judged(response, flight)
+
+    async def unauthenticated(self, request: Request, flight: Flight) -> Response:
+        """Send a request without credentials and middleware, once: a log-in.
+
+        Raises:
+            TocsinError: Any answer but 2xx, or none.
+        """
+        flight.attempts += 1
+        return self._judged(await self._placed(request, flight), flight)
+
+    def _judged(self, response: Response, flight: Flight) -> Response:
+        """Give a 2xx answer back, raise for any other."""
+        if 200 <= response.status < 300:
+            return response
+        route = self._route
+        note = ""
+        if response.status == _UNAUTHORIZED and isinstance(route.auth, BearerAuth):
+            note = route.auth.explain(response.date or route.clock())
+        raise status_error(response, flight, clock=route.clock, note=note)
+
+    async def _logged_in(self, auth: Auth, logins: LogIns, request: Request, flight: Flight) -> Response:
+        """Send with a token that is good; once again with a new one if it is refused."""
+        version = await logins.current()
+        response = await self._authenticated(auth, request, flight)
+        if response.status != _UNAUTHORIZED or not await logins.renewed(version):
+            return response
+        version = logins.version
+        response = await self._authenticated(auth, request, flight)
+        if response.status == _UNAUTHORIZED:
+            logins.refused(version)
         return response
 
     async def _authenticated(self, auth: Auth, request: Request, flight: Flight) -> Response:
@@ -243,7 +280,7 @@ class Wire:
             extensions=extensions,
         )
         if self._jar is not None and len(self._jar.jar):
-            self._jar.set_cookie_header(outgoing)
+            _add_cookies(self._jar, outgoing)
         return outgoing
 
     def _parsed(self, url: str) -> httpx.URL:
@@ -290,6 +327,17 @@ async def within_total(flight: Flight, call: Awaitable[Response]) -> Response:
         attempts=max(flight.attempts, 1),
         reason=f"no answer within {limit:g} s",
     )
+
+
+def _add_cookies(jar: httpx.Cookies, outgoing: httpx.Request) -> None:
+    """Add a jar's cookies to a request that may have some already, from a log-in: those win."""
+    own = outgoing.headers.pop("cookie", None)
+    jar.set_cookie_header(outgoing)
+    if own is not None:
+        names = {pair.partition("=")[0].strip() for pair in own.split(";")}
+        others = outgoing.headers.get("cookie", "").split("; ")
+        kept = [pair for pair in others if pair and pair.partition("=")[0] not in names]
+        outgoing.headers["cookie"] = "; ".join([own, *kept])
 
 
 def _around(middleware: Middleware, inner: CallNext) -> CallNext:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tocsin._http._auth import Auth, BasicAuth, BearerAuth
+    from tocsin.cumulocity._login import OAuthInternal
+    from tocsin.cumulocity._login_options import LoginOption, login_options
+    from tocsin.cumulocity._microservice import Microservice, ServiceUser
     from tocsin.cumulocity._query import AlarmFilter
     from tocsin.cumulocity.alarms import Alarms
     from tocsin.cumulocity.client import ClientOptions, Cumulocity
@@ -37,16 +40,24 @@ __all__ = [
     "ClientOptions",
     "Created",
     "Cumulocity",
+    "LoginOption",
+    "Microservice",
+    "OAuthInternal",
     "Outcome",
     "ProcessingMode",
+    "ServiceUser",
     "Severity",
     "Source",
     "Status",
     "Upserted",
+    "login_options",
 ]
 
 _HOMES = {
     "tocsin._http._auth": ("Auth", "BasicAuth", "BearerAuth"),
+    "tocsin.cumulocity._login": ("OAuthInternal",),
+    "tocsin.cumulocity._login_options": ("LoginOption", "login_options"),
+    "tocsin.cumulocity._microservice": ("Microservice", "ServiceUser"),
     "tocsin.cumulocity._query": ("AlarmFilter",),
     "tocsin.cumulocity.alarms": ("Alarms",),
     "tocsin.cumulocity.client": ("ClientOptions", "Cumulocity"),

@@ -45,6 +45,7 @@ class Realtime:
         self._rng = rng
         self._subscriber: Subscriber | None = None
         self._path = PATHS[0]
+        core.on_new_token(self._anew)
 
     def listen(self, listener: Listener, channels: Sequence[str]) -> Attached:
         """Have a listener told what comes on some channels.
@@ -58,6 +59,11 @@ class Realtime:
             self._owner.start(self._subscriber.run, "tocsin Cumulocity realtime")
         subscriber = self._subscriber
         return Attached(subscriber, subscriber.add(listener, channels))
+
+    def _anew(self) -> None:
+        """Another token needs another session: the platform's is bound to the log-in that it began with."""
+        if self._subscriber is not None:
+            self._subscriber.renew("the log-in was renewed")
 
     def _connect(self, error: TocsinError | None) -> Transport:
         """A transport for a new session; at the other address if nobody answers as Bayeux at the last."""

@@ -20,6 +20,7 @@ from tocsin._stream._backoff import ReconnectPolicy
 from tocsin._stream._owner import TaskOwner
 from tocsin._stream._policy import RecoveryPolicy
 from tocsin.bayeux._settings import SessionSettings
+from tocsin.cumulocity._login import OAuthInternal
 from tocsin.cumulocity._proof import RestProof
 from tocsin.cumulocity._realtime import Realtime
 from tocsin.cumulocity._service import WriteTerms, processing
@@ -39,12 +40,12 @@ if TYPE_CHECKING:
     from tocsin._http._wire import Middleware
     from tocsin.cumulocity.models import ProcessingMode
 
-__all__ = ["ClientOptions", "Cumulocity"]
+__all__ = ["APPLICATION_HEADER", "ClientOptions", "Cumulocity"]
 
 _ALLOWANCE: Final = 10.0
 """Seconds that the network may take for one exchange of the live channel."""
 
-_APPLICATION: Final = "X-Cumulocity-Application-Key"
+APPLICATION_HEADER: Final = "X-Cumulocity-Application-Key"
 
 
 class ClientOptions(TypedDict, total=False):
@@ -84,7 +85,7 @@ class Cumulocity(AsyncContextManagerMixin):
         base_url: Where the tenant is, such as ``https://acme.example.com``.
         auth: The credentials.
         name: What changes are marked with as their `site`; by default the tenant, or else the host.
-        tenant: The tenant's id, such as ``t07007007``, if `auth` is a `BasicAuth` without it.
+        tenant: The tenant's id, such as ``t07007007``, if `auth` has a user but no tenant.
         application_key: Sent with each request. Without it the platform may take the traffic for a device's.
         processing_mode: What the platform does with writes, such as `ProcessingMode.QUIESCENT` to notify
             nobody; None: store and notify.
@@ -152,7 +153,7 @@ class Cumulocity(AsyncContextManagerMixin):
             auth=auth,
             timeouts=timeouts,
             retry=retry,
-            headers={**(headers or {}), **({_APPLICATION: application_key} if application_key else {})},
+            headers={**(headers or {}), **({APPLICATION_HEADER: application_key} if application_key else {})},
             user_agent=user_agent,
             verify=verify,
             cert=cert,
@@ -294,9 +295,11 @@ def _session(
 
 def _with_tenant(auth: Auth | None, tenant: str | None) -> tuple[Auth | None, str | None]:
     """Complete the credentials by the tenant, or the tenant by the credentials."""
-    if not isinstance(auth, BasicAuth):
+    if not isinstance(auth, BasicAuth | OAuthInternal):
         return auth, tenant
     if auth.tenant is None and tenant is not None:
+        if isinstance(auth, OAuthInternal):
+            return auth.of_tenant(tenant), tenant
         return BasicAuth(auth.user, auth.secrets[0], tenant=tenant), tenant
     if tenant is not None and auth.tenant != tenant:
         raise ConfigurationError(
@@ -311,6 +314,11 @@ def _env_auth(env: Mapping[str, str]) -> Auth:
     user, password = env.get("C8Y_USER"), env.get("C8Y_PASSWORD")
     if not user or not password:
         missing = "C8Y_USER" if not user else "C8Y_PASSWORD"
+        if env.get("C8Y_BOOTSTRAP_USER"):
+            raise ConfigurationError(
+                f"the environment variable {missing} is not set, but there is a bootstrap user: a service "
+                "for many tenants begins with Microservice.from_env()"
+            )
         raise ConfigurationError(f"the environment variable {missing} is not set, nor is C8Y_TOKEN")
     return BasicAuth(user, password)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from tocsin.emulator._errors import RefusedError, forbidden
+from tocsin.emulator._settings import LoginSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +23,16 @@ ALARM_ADMIN: Final = "ROLE_ALARM_ADMIN"
 AUDIT_READ: Final = "ROLE_AUDIT_READ"
 INVENTORY_READ: Final = "ROLE_INVENTORY_READ"
 INVENTORY_ADMIN: Final = "ROLE_INVENTORY_ADMIN"
+BOOTSTRAP: Final = "ROLE_APPLICATION_BOOTSTRAP"
 
-Kind = Literal["full", "read-only", "no-alarms"]
+_MISSING: Final = "Full authentication is required to access this resource"
+
+Kind = Literal["full", "read-only", "no-alarms", "bootstrap"]
 _ROLES: Final[Mapping[Kind, frozenset[str]]] = {
     "full": frozenset({ALARM_READ, ALARM_ADMIN, AUDIT_READ, INVENTORY_READ, INVENTORY_ADMIN}),
     "read-only": frozenset({ALARM_READ, AUDIT_READ, INVENTORY_READ}),
     "no-alarms": frozenset({INVENTORY_READ}),
+    "bootstrap": frozenset({BOOTSTRAP}),
 }
 
 
@@ -40,12 +45,14 @@ class User:
         password: The password; never shown.
         roles: Global roles.
         sources: Devices whose alarms an inventory role lets the user read without the global role.
+        code: The second factor that a log-in needs besides; None: none.
     """
 
     name: str
     password: str = field(repr=False)
     roles: frozenset[str] = _ROLES["full"]
     sources: frozenset[str] = frozenset()
+    code: str | None = field(default=None, repr=False)
 
     def may(self, role: str) -> bool:
         """Whether the user has the role."""
@@ -58,28 +65,96 @@ class User:
 
 
 class Access:
-    """The tenant's users and their tokens."""
+    """The tenant's users and their tokens.
 
-    def __init__(self, tenant: str, clock: Clock, rng: Random) -> None:
+    Args:
+        tenant: The tenant's id.
+        clock: The server's clock.
+        rng: Where tokens come from.
+        settings: How users log in.
+
+    Attributes:
+        subscriptions: Tenant, user and password of each service user that bootstrap users are told.
+    """
+
+    def __init__(self, tenant: str, clock: Clock, rng: Random, settings: LoginSettings | None = None) -> None:
         self.tenant = tenant
+        self.settings = settings or LoginSettings()
+        self.subscriptions: list[tuple[str, str, str]] = []
+        self._xsrf: dict[str, str] = {}
+        self._sessions: dict[str, list[str]] = {}
         self._clock = clock
         self._rng = rng
         self._users: dict[str, User] = {}
         self._tokens: dict[str, tuple[str, int | None]] = {}
 
     def add_user(
-        self, name: str, password: str, kind: Kind = "full", *, sources: frozenset[str] = frozenset()
+        self,
+        name: str,
+        password: str,
+        kind: Kind = "full",
+        *,
+        sources: frozenset[str] = frozenset(),
+        code: str | None = None,
     ) -> User:
         """Add a user, or replace the one of that name.
 
         Args:
             name: The user's name, without the tenant.
             password: The password.
-            kind: `full`, `read-only`, or `no-alarms` (neither reads nor subscribes to alarms).
+            kind: `full`, `read-only`, `no-alarms` (neither reads nor subscribes to alarms), or `bootstrap`
+                (may ask for the subscriptions of a microservice and nothing else).
             sources: Devices that an inventory role opens to a user who lacks the global role.
+            code: The second factor that a log-in needs; None: none.
         """
-        user = self._users[name] = User(name, password, _ROLES[kind], sources)
+        user = self._users[name] = User(name, password, _ROLES[kind], sources, code)
         return user
+
+    def subscribe(self, name: str, password: str, *, tenant: str | None = None) -> None:
+        """Add a service user, as when a tenant subscribes to a microservice.
+
+        Args:
+            name: The user's name.
+            password: The password.
+            tenant: The tenant; None: this one, where the user can then log in.
+        """
+        if tenant in {None, self.tenant}:
+            self.add_user(name, password)
+        self.subscriptions.append((tenant or self.tenant, name, password))
+
+    def log_in(self, name: str, password: str, code: str | None) -> str:
+        """Exchange credentials for a token; a user who has too many loses the oldest.
+
+        Raises:
+            RefusedError: 401.
+        """
+        tenant, slash, bare = name.partition("/")
+        user = self._users.get(bare if slash else name)
+        known = user is not None and (not slash or tenant == self.tenant)
+        same = hmac.compare_digest(password.encode(), (user.password if user else "").encode())
+        if user is None or not known or not same:
+            raise unauthorized()
+        if user.code is not None and not hmac.compare_digest((code or "").encode(), user.code.encode()):
+            raise unauthorized("TFA TOTP code is required" if not code else "TFA TOTP code is invalid")
+        token = self.issue_token(user.name, lifetime=self.settings.lifetime)
+        self._xsrf[token] = f"{self._rng.getrandbits(96):024x}"
+        sessions = self._sessions.setdefault(user.name, [])
+        sessions.append(token)
+        while len(sessions) > self.settings.sessions:
+            self.log_out(sessions[0])
+        return token
+
+    def log_out(self, token: str) -> None:
+        """End a token's session."""
+        self._tokens.pop(token, None)
+        self._xsrf.pop(token, None)
+        for sessions in self._sessions.values():
+            if token in sessions:
+                sessions.remove(token)
+
+    def xsrf(self, token: str) -> str:
+        """What a request that brings a token as a cookie has to bring as `X-XSRF-TOKEN`."""
+        return self._xsrf.get(token, "")
 
     def issue_token(self, user: str, *, lifetime: float | None = None, token: str | None = None) -> str:
         """Make a bearer token.
@@ -91,9 +166,10 @@ class Access:
         """
         expires = None if lifetime is None else self._clock.now_ms() + round(lifetime * 1000)
         if token is None:
-            claims = {"sub": user, "ten": self.tenant, "jti": f"{self._rng.getrandbits(64):016x}"}
+            claims: dict[str, object] = {"sub": user, "ten": self.tenant}
+            claims["jti"] = f"{self._rng.getrandbits(64):016x}"
             if expires is not None:
-                claims["exp"] = str(expires // 1000)
+                claims["exp"] = expires // 1000
             token = ".".join(
                 (_segment({"alg": "none"}), _segment(claims), f"{self._rng.getrandbits(128):032x}")
             )
@@ -107,11 +183,20 @@ class Access:
         else:
             self._tokens.pop(token, None)
 
-    def check(self, authorization: str | None, *, browser: bool = True) -> User:
+    def check(
+        self,
+        authorization: str | None,
+        *,
+        cookie: str | None = None,
+        xsrf: str | None = None,
+        browser: bool = True,
+    ) -> User:
         """The user of a request.
 
         Args:
             authorization: The header's value.
+            cookie: The value of the cookie `authorization`; counts if there is no such header.
+            xsrf: The value of `X-XSRF-TOKEN`, without which the cookie does not count.
             browser: False asks for a challenge that makes browsers show no dialogue (`UseXBasic`).
 
         Raises:
@@ -121,10 +206,18 @@ class Access:
         user = None
         if scheme.lower() == "basic":
             user = self._basic(rest.strip())
+            if user is not None and not self.settings.basic and BOOTSTRAP not in user.roles:
+                raise unauthorized("Basic authentication is not allowed", browser=browser)
         elif scheme.lower() == "bearer":
             user = self._bearer(rest.strip())
+        elif not authorization and cookie:
+            wanted = self.xsrf(cookie)
+            if wanted and hmac.compare_digest((xsrf or "").encode(), wanted.encode()):
+                user = self._bearer(cookie)
         if user is None:
-            raise unauthorized(missing=not authorization, browser=browser)
+            if not authorization and not cookie:
+                raise unauthorized(_MISSING, browser=browser)
+            raise unauthorized(browser=browser)
         return user
 
     def _basic(self, text: str) -> User | None:
@@ -146,18 +239,15 @@ class Access:
         return self._users.get(name)
 
 
-def unauthorized(*, missing: bool = False, browser: bool = True) -> RefusedError:
+def unauthorized(
+    message: str = "Invalid credentials! : Bad credentials", *, browser: bool = True
+) -> RefusedError:
     """401 as the platform words it."""
-    message = (
-        "Full authentication is required to access this resource"
-        if missing
-        else "Invalid credentials! : Bad credentials"
-    )
     challenge = "Basic" if browser else "XBasic"
     return RefusedError(
         401, "security/Unauthorized", message, (("WWW-Authenticate", f'{challenge} realm="Emulator"'),)
     )
 
 
-def _segment(claims: Mapping[str, str]) -> str:
+def _segment(claims: Mapping[str, object]) -> str:
     return base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")

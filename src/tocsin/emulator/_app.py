@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._http import Exchange, Logged, Reply, Routes
+from tocsin.emulator._login import PUBLIC
 from tocsin.emulator._wire import GoneError, Receive, Scope, Send, Tap
 from tocsin.emulator.faults import Fault, Seen
 
@@ -104,8 +105,13 @@ class App:
             reply = await self._strike(exchange, struck)
             if reply is not None:
                 return reply
-        browser = exchange.headers.get("usexbasic", "").lower() != "true"
-        exchange.user = emulator.access.check(exchange.headers.get("authorization"), browser=browser)
+        if (exchange.method, exchange.path) not in PUBLIC:
+            exchange.user = emulator.access.check(
+                exchange.headers.get("authorization"),
+                cookie=exchange.cookies.get("authorization"),
+                xsrf=exchange.headers.get("x-xsrf-token"),
+                browser=exchange.headers.get("usexbasic", "").lower() != "true",
+            )
         handler, named = self._routes.find(exchange.method, exchange.path)
         exchange.media_type("text" if exchange.path.endswith("/count") else "")  # 406 before anything is done
         with emulator.store.lock:

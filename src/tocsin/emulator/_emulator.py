@@ -17,8 +17,9 @@ from tocsin.emulator._clock import Clock, utc_now
 from tocsin.emulator._http import Requests, Routes
 from tocsin.emulator._inventory import Inventory
 from tocsin.emulator._json import dump
+from tocsin.emulator._login import LoginApi
 from tocsin.emulator._long_polling import LongPolling
-from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, Profile, Settings
+from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, LoginSettings, Profile, Settings
 from tocsin.emulator._store import Notice, Store
 from tocsin.emulator.cumulocity import AlarmApi, TenantApi
 from tocsin.emulator.faults import Faults
@@ -68,6 +69,7 @@ class Emulator:
         bayeux: The realtime endpoint's settings.
         behaviour: Where releases differ.
         limits: Caps.
+        login: How users log in.
         base_url: Scheme and host of every URI in replies; None: of alarms the address that it is served at,
             of pages the address that the client asked at.
     """
@@ -85,17 +87,21 @@ class Emulator:
         bayeux: BayeuxSettings | None = None,
         behaviour: Behaviour | None = None,
         limits: Limits | None = None,
+        login: LoginSettings | None = None,
         base_url: str | None = None,
     ) -> None:
         behaviour = behaviour or Behaviour()
         if bump_last_updated_on_repeat is not None:
             behaviour = replace(behaviour, bump_last_updated_on_repeat=bump_last_updated_on_repeat)
         rng = rng or Random()  # noqa: S311 - ids of a test server
-        self.settings = Settings(tenant, profile, bayeux or BayeuxSettings(), behaviour, limits or Limits())
+        login = login or LoginSettings()
+        self.settings = Settings(
+            tenant, profile, bayeux or BayeuxSettings(), behaviour, limits or Limits(), login
+        )
         self.base_url = base_url
         self.served_at: str | None = None
         self.clock = Clock(clock or utc_now)
-        self.access = Access(tenant, self.clock, rng)
+        self.access = Access(tenant, self.clock, rng, login)
         self.access.add_user(user, password)
         self.faults = Faults(rng)
         self.requests = Requests()
@@ -251,6 +257,7 @@ class Emulator:
         AlarmApi(self.store, self.settings, self.clock).register(routes)
         AuditApi(self.store.audit).register(routes)
         TenantApi(self.access).register(routes)
+        LoginApi(self.access).register(routes)
         Inventory(self.store).register(routes)
         settings = self.settings.bayeux
         paths = {"/notification/realtime": settings.notification_path, "/cep/realtime": settings.cep_path}

@@ -108,6 +108,23 @@ class Limits:
     hang: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginSettings:
+    """How users log in.
+
+    Args:
+        basic: Whether user and password may be sent with each request. Bootstrap users always may.
+        internal: Whether OAI-Secure is there: `/tenant/oauth/token` and `/tenant/oauth`.
+        lifetime: Seconds for which a token is good.
+        sessions: Tokens that one user can have at a time; another log-in ends the oldest.
+    """
+
+    basic: bool = True
+    internal: bool = True
+    lifetime: float = 172_800.0
+    sessions: int = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of them together, as the parts of one emulator see them."""
@@ -117,3 +134,4 @@ class Settings:
     bayeux: BayeuxSettings = field(default_factory=BayeuxSettings)
     behaviour: Behaviour = field(default_factory=Behaviour)
     limits: Limits = field(default_factory=Limits)
+    login: LoginSettings = field(default_factory=LoginSettings)
