@@ -7,6 +7,7 @@ import pytest
 
 from emulated.following import following, tenant, until
 from tocsin import AuthenticationError, ConfigurationError, RetryPolicy, ServerError, TocsinError
+from tocsin.bayeux import BayeuxClient, Event
 from tocsin.cumulocity import BearerAuth, Cumulocity, Microservice, OAuthInternal, login_options
 from tocsin.emulator import Fault, LoginSettings
 
@@ -345,3 +346,21 @@ async def test_a_microservice_makes_a_client_for_each_tenant():
         assert len(keys) == 3
         with pytest.raises(ConfigurationError, match="C8Y_BOOTSTRAP_USER"):
             Microservice.from_env({**env, "C8Y_BOOTSTRAP_USER": ""})
+
+
+async def test_a_bayeux_client_logs_in_and_begins_anew_with_another_token():
+    async with tenant(login=LoginSettings(basic=False)) as site:
+        client = BayeuxClient(
+            f"{site.server.url}/notification/realtime",
+            auth=OAuthInternal("demo", "demo", tenant="t1"),
+            transport_factory=site.server.transport_factory,
+        )
+        async with client, client.subscribe("/alarms/*") as events:
+            site.emulator.access.expire_tokens()
+            await anyio.sleep(60)
+            site.emulator.store.create({"type": "acme", "source": "4711"})
+            with anyio.fail_after(10):
+                while not isinstance(await anext(events), Event):
+                    pass
+        assert site.emulator.requests.channels["/meta/handshake"] == 2
+        assert logins(site) == 2

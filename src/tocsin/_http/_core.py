@@ -180,7 +180,7 @@ class HttpCore:
         self._view = False
         clock = clock or _utc_now
         proxied = way.address if way else None
-        logins = LogIns.of(auth, self._send_log_in, clock=clock, learn=redactor.learn)
+        logins = LogIns.of(auth, clock=clock, learn=redactor.learn)
         self._shared = _Shared(
             Route(base, proxied, auth, tuple(middleware), redactor, clock, logins),
             _maker(transport_factory, base, tls, way),
@@ -206,7 +206,7 @@ class HttpCore:
         )
         await wire.open()
         if shared.route.logins is not None:
-            await shared.route.logins.open()
+            await shared.route.logins.open(self._send_log_in)
         shared.wire, shared.state, shared.loop = wire, _State.OPEN, current_token()
         return self
 

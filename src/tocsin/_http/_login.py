@@ -51,7 +51,6 @@ class LogIns:
 
     Args:
         auth: The client's own copy of the credentials.
-        send: Sends a request as it is; raises for all answers but 2xx.
         clock: Aware UTC now.
         learn: Told the secrets after each log-in.
 
@@ -80,13 +79,12 @@ class LogIns:
     def __init__(
         self,
         auth: LoginAuth,
-        send: Callable[[Request], Awaitable[Response]],
         *,
         clock: Callable[[], datetime],
         learn: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._auth = auth
-        self._send = send
+        self._send: Callable[[Request], Awaitable[Response]] | None = None
         self._clock = clock
         self._learn = learn
         self._tasks: TaskGroup | None = None
@@ -103,24 +101,33 @@ class LogIns:
     def of(
         cls,
         auth: Auth | None,
-        send: Callable[[Request], Awaitable[Response]],
         *,
         clock: Callable[[], datetime],
         learn: Callable[[tuple[str, ...]], None],
     ) -> Self | None:
         """Make it for credentials that need a log-in; None for all others."""
-        return cls(auth, send, clock=clock, learn=learn) if isinstance(auth, LoginAuth) else None
+        return cls(auth, clock=clock, learn=learn) if isinstance(auth, LoginAuth) else None
 
-    async def open(self) -> None:
-        """Begin; to be closed in the same task."""
+    async def open(self, send: Callable[[Request], Awaitable[Response]]) -> None:
+        """Begin; to be closed in the same task.
+
+        Args:
+            send: Sends a request as it is; raises for all answers but 2xx.
+        """
+        self._send = send
         self._tasks = await create_task_group().__aenter__()
 
     async def aclose(self) -> None:
         """Give up a log-in under way: those who wait for it are told that the client is closed."""
         tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            tasks.cancel_scope.cancel()
-            await tasks.__aexit__(None, None, None)
+        try:
+            if tasks is not None:
+                tasks.cancel_scope.cancel()
+                await tasks.__aexit__(None, None, None)
+        finally:
+            # They lead back to the client: its secrets must not outlive it until the next garbage collection.
+            self._send = self._error = None
+            self.listeners.clear()
 
     async def current(self) -> int:
         """See to it that there is a token that has not expired, and say which one.
@@ -183,7 +190,7 @@ class LogIns:
         try:
             await self._auth.log_in(self._send_hiding, self._clock)
         except TocsinError as error:
-            attempt.error = error
+            attempt.error = error.with_traceback(None)  # it holds this frame, and this frame the attempt
         except Exception as error:
             log.exception("a log-in failed inside")
             attempt.error = ConfigurationError(f"the log-in failed inside: {type(error).__name__}")
@@ -195,6 +202,8 @@ class LogIns:
 
     async def _send_hiding(self, request: Request) -> Response:
         self._learn(self._auth.secrets)  # a second factor, say: the answer may repeat it
+        if self._send is None:
+            raise ConfigurationError("the client is closed; make a new one")
         return await self._send(request)
 
     def _settle(self, attempt: _Attempt) -> None:

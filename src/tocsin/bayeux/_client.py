@@ -147,6 +147,7 @@ class BayeuxClient(AsyncContextManagerMixin):
         subscriber = Subscriber(connect, settings=self._settings, rng=self._rng)
         async with core, self._owner.open():
             self._owner.start(subscriber.run, "bayeux session")
+            core.on_new_token(lambda: subscriber.renew("the log-in was renewed"))
             self._subscriber = subscriber
             try:
                 yield self

@@ -45,7 +45,6 @@ class Realtime:
         self._rng = rng
         self._subscriber: Subscriber | None = None
         self._path = PATHS[0]
-        core.on_new_token(self._anew)
 
     def listen(self, listener: Listener, channels: Sequence[str]) -> Attached:
         """Have a listener told what comes on some channels.
@@ -57,6 +56,7 @@ class Realtime:
         if self._subscriber is None:
             self._subscriber = Subscriber(self._connect, settings=self._settings, rng=self._rng)
             self._owner.start(self._subscriber.run, "tocsin Cumulocity realtime")
+            self._core.on_new_token(self._anew)
         subscriber = self._subscriber
         return Attached(subscriber, subscriber.add(listener, channels))
 

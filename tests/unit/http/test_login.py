@@ -1,10 +1,12 @@
 """One log-in for all calls: what is sent, what is adopted, what is hidden, what a hostile server can do."""
 
 import base64
+import gc
 import json
 import logging
 import pickle
 import traceback
+import weakref
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import parse_qs
@@ -304,3 +306,25 @@ async def test_a_server_that_cannot_be_reached_is_told_as_that():
     async with client:
         with pytest.raises(ConnectError):
             await client.send(GET)
+
+
+@pytest.mark.parametrize("entered", [False, True])
+async def test_the_secrets_of_a_client_go_with_it(entered):
+    def made():
+        return core(token(), answer(json={}), answer(401), auth=oauth(tfa_code=CODE))
+
+    gc.collect()
+    gc.disable()
+    try:
+        client, wire = made()
+        if entered:
+            async with client:
+                await client.send(GET)
+                with pytest.raises(AuthenticationError):
+                    await client.send(GET)
+        kept = weakref.ref(client._shared.route.redactor)
+        del client, wire
+        await anyio.sleep(0)
+        assert kept() is None
+    finally:
+        gc.enable()
