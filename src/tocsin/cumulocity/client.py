@@ -267,7 +267,7 @@ class Cumulocity(AsyncContextManagerMixin):
             timeout = replace(self._core.timeouts, total=timeout)
         if not isinstance(application_key, Unset):
             given = {} if isinstance(headers, Unset) else headers
-            headers = {**given, _APPLICATION: application_key}
+            headers = {**given, APPLICATION_HEADER: application_key}
         view._terms = self._terms
         if not isinstance(processing_mode, Unset):
             view._terms = replace(self._terms, mode=processing(processing_mode))
