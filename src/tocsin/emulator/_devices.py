@@ -37,6 +37,11 @@ class Device:
         return name if isinstance(name, str) else None
 
     @property
+    def is_device(self) -> bool:
+        """Whether it is a device, and not a group or another asset."""
+        return "c8y_IsDevice" in self.doc
+
+    @property
     def in_maintenance(self) -> bool:
         """Whether alarms for it are suppressed: a response interval of zero or less."""
         availability = self.doc.get("c8y_RequiredAvailability")

@@ -263,7 +263,6 @@ class Emulator:
         paths = {"/notification/realtime": settings.notification_path, "/cep/realtime": settings.cep_path}
         for path in (path for path, there in paths.items() if there):
             routes.add(path, POST=self._polling)
-            routes.add(path + "/", POST=self._polling)
             routes.add(
                 path + "/{command}", POST=self._polling
             )  # CometD's clients append /handshake, /connect

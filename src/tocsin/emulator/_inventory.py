@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from tocsin.emulator._access import INVENTORY_ADMIN, INVENTORY_READ
 from tocsin.emulator._devices import KINDS, Device
 from tocsin.emulator._errors import invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
+from tocsin.emulator._inventory_query import InventoryQuery
 from tocsin.emulator._json import dump
 from tocsin.emulator._query import paging
 
@@ -31,13 +33,16 @@ class Inventory:
         routes.add(_OBJECTS + "/{id}/{kind}", GET=self.children, POST=self.add_child)
 
     def list(self, exchange: Exchange) -> Reply:
-        """A page of managed objects; the filters are `ids`, `type`, `fragmentType` and `name`."""
+        """A page of managed objects, by `ids`, `type`, `fragmentType`, `name`, `query` and `q`."""
         exchange.user.need(INVENTORY_READ)
         page = paging(exchange.params)
-        found = [device for device in self._store.devices.all() if _wanted(device, exchange.params)]
+        found = _queried(self._store.devices.all(), exchange.params)
         start = (page.page - 1) * page.size
         shown = found[start : start + page.size]
-        url = f"{exchange.base}{_OBJECTS}?pageSize={page.size}&currentPage="
+        asked = [(name, text) for name, texts in exchange.params.items() for text in texts]
+        asked = [pair for pair in asked if pair[0] not in {"pageSize", "currentPage"}]
+        query = urlencode([*asked, ("pageSize", page.size), ("currentPage", "")])
+        url = f"{exchange.base}{_OBJECTS}?{query}"
         body: dict[str, Any] = {
             "self": f"{url}{page.page}",
             "managedObjects": [self._store.device_view(device) for device in shown],
@@ -99,6 +104,16 @@ def _kind(kind: str) -> str:
     if kind not in KINDS:
         raise invalid(f"no such kind of children: {kind:.60}")
     return kind
+
+
+def _queried(devices: Iterable[Device], params: Mapping[str, Any]) -> Sequence[Device]:
+    found = [device for device in devices if _wanted(device, params)]
+    for name in ("query", "q"):
+        if name in params:
+            query = InventoryQuery(params[name][0])
+            found = [device for device in found if query.wants(device)]
+            query.sort(found)
+    return [device for device in found if device.is_device] if "q" in params else found
 
 
 def _wanted(device: Device, params: Mapping[str, Any]) -> bool:

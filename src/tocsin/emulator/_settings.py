@@ -24,7 +24,8 @@ class BayeuxSettings:
         require_cookie: Tie a session to its `BAYEUX_BROWSER` cookie, as CometD does.
         multiple_clients_interval: The advised interval for a second session in one cookie store.
         unknown_session: The error text for an unknown client; newer engines say `402::session_unknown`.
-        needs_accept: Answer requests without an `Accept` header with an empty body, as the documents say.
+        needs_accept: Answer requests without an `Accept` header with an empty body, as the documents say;
+            but Cumulocity's own JavaScript client sends none under Node.js, and is said to work there.
         null_data: Put `"data":null` into connect replies, as captured traffic shows.
         array_data: Send the payload as an array of `{realtimeAction, data}`, as the documents print it.
         live_last_updated: Whether alarms in notifications carry `lastUpdated`.
@@ -44,7 +45,7 @@ class BayeuxSettings:
     require_cookie: bool = True
     multiple_clients_interval: float = 2.0
     unknown_session: str = "402::Unknown client"
-    needs_accept: bool = True
+    needs_accept: bool = False
     null_data: bool = True
     array_data: bool = False
     live_last_updated: bool = True

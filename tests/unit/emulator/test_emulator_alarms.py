@@ -180,6 +180,15 @@ async def test_errors_have_the_platforms_bodies(emulator):
         assert (await talk.get("/nothing/here")).status_code == 404
 
 
+async def test_slashes_too_many_mean_nothing(emulator):
+    async with talking(emulator) as talk:
+        made = (await talk.post(path="/alarm/alarms/")).json()
+        changed = await talk.http.put(f"/alarm/alarms//{made['id']}", json={"text": "x"})
+        assert changed.json()["text"] == "x"
+        assert (await talk.get("/alarm/alarms/count/")).json() == 1
+        assert (await talk.get("/")).status_code == 404
+
+
 async def test_without_accept_the_body_is_empty(emulator):
     async with talking(emulator) as talk:
         del talk.http.headers["accept"]

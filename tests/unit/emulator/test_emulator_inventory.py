@@ -90,3 +90,70 @@ async def test_a_tree_cannot_bite_its_tail():
     assert emulator.store.devices.ancestors("c") == ["c", "b", "a"]
     emulator.store.remove_device("b")
     assert emulator.store.devices.ancestors("c") == ["c"]
+
+
+QUERIES = [
+    ("$filter=(name eq 'Door 7')", ["1"]),
+    ("$filter=name eq 'O''Hara''s gate'", ["2"]),
+    ("name eq 'Door*'", ["1", "3"]),
+    ("name eq '*[7]'", []),
+    ("name ne 'Door 7' and has(c8y_IsDevice)", ["2", "3"]),
+    ("has(acme) or name eq 'Site'", ["3", "4"]),
+    ("not (has(acme) or has(c8y_IsDevice))", ["4"]),
+    ("acme.floor gt 2", ["3"]),
+    ("acme.floor gt 3", []),
+    ("acme.floor eq 3 and acme.on eq true", ["3"]),
+    ("acme.floor lt high", []),
+    ("name ge 'O' and name lt 'P'", ["2"]),
+    ("missing eq null", ["1", "2", "3", "4"]),
+    ("bygroupid(4)", ["2"]),
+    ("$filter=has(c8y_IsDevice) $orderby=name desc", ["2", "3", "1"]),
+    ("$filter=(has(c8y_IsDevice))+$orderby=type,id desc", ["3", "2", "1"]),
+    ("$orderby=id desc", ["4", "3", "2", "1"]),
+]
+
+
+def objects():
+    emulator = Emulator()
+    add = emulator.store.add_device
+    add("Door 7", id="1")
+    add("O'Hara's gate", id="2")
+    add("Door 8", id="3", fragments={"acme": {"floor": 3, "on": True}})
+    emulator.store.add_object({"name": "Site", "c8y_IsDeviceGroup": {}}, id="4")
+    emulator.store.devices.link("4", "2", "childAssets")
+    return emulator
+
+
+@pytest.mark.parametrize(("text", "ids"), QUERIES)
+async def test_the_query_language(text, ids):
+    async with talking(objects()) as talk:
+        page = (await talk.get(OBJECTS, query=text, pageSize=100)).json()
+        assert [found["id"] for found in page["managedObjects"]] == ids
+
+
+async def test_q_is_about_devices_alone():
+    async with talking(objects()) as talk:
+        page = (await talk.get(OBJECTS, q="name ne 'Door 7'", pageSize=1)).json()
+        assert [found["id"] for found in page["managedObjects"]] == ["2"]
+        page = (await talk.http.get(page["next"])).json()
+        assert [found["id"] for found in page["managedObjects"]] == ["3"]
+
+
+UNREADABLE = [
+    "name",
+    "name eq",
+    "name is 'x'",
+    "(name eq x",
+    "name eq x)",
+    "has(",
+    "name eq x and",
+    "(" * 999,
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+async def test_a_query_that_cannot_be_read_is_refused(text):
+    """A list that leaves a condition out would be worse."""
+    async with talking(objects()) as talk:
+        reply = await talk.get(OBJECTS, query=text)
+        assert (reply.status_code, reply.json()["error"]) == (422, "undefined/validationError")
