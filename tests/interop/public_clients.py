@@ -1,0 +1,108 @@
+"""Starts `tocsin emulator` as users do, and runs the platform's public clients against it, unmodified."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from interop.npm_servers import MODULES
+from interop.npm_servers import missing as missing_npm
+
+if TYPE_CHECKING:
+    from typing import Self
+
+HERE = Path(__file__).parent
+PYTHON = "TOCSIN_CLIENTS_PYTHON"
+"""Names the interpreter of an environment with pypi/requirements.txt; the nox session sets it."""
+SECONDS = 60
+
+
+def missing_node() -> str | None:
+    """Why `@c8y/client` cannot run, as a sentence; None if it can."""
+    if sentence := missing_npm():
+        return sentence
+    if not (Path(os.environ[MODULES]) / "@c8y" / "client").is_dir():
+        return f"{MODULES} names {os.environ[MODULES]}, which holds no @c8y/client: run `npm ci` there"
+    return None
+
+
+def missing_python() -> str | None:
+    """Why the clients from PyPI cannot run, as a sentence; None if they can."""
+    if not os.environ.get(PYTHON):
+        return f"run `nox -s interop`, or set {PYTHON} to a python with tests/interop/pypi/requirements.txt"
+    return None
+
+
+def javascript(url: str, scenario: str) -> Any:
+    """What `@c8y/client` saw."""
+    environment = {**os.environ, "NODE_PATH": os.environ[MODULES]}
+    return result(["node", str(HERE / "node" / "c8y_client.js"), url, scenario], environment)
+
+
+def python(script: str, url: str, scenario: str) -> Any:
+    """What a client from PyPI saw."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("C8Y_", "PYTHON"))}
+    return result([os.environ[PYTHON], str(HERE / "pypi" / script), url, scenario], kept)
+
+
+def result(command: list[str], environment: dict[str, str]) -> Any:
+    """Runs a scenario to its end and reads its last line."""
+    ran = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert ran.returncode == 0, f"{command[-1]} failed:\n{ran.stdout}\n{ran.stderr}"
+    last = ran.stdout.strip().splitlines()[-1]
+    assert last.startswith("RESULT "), ran.stdout
+    return json.loads(last.removeprefix("RESULT "))
+
+
+class EmulatorProcess:
+    """`tocsin emulator` in a process of its own; a context manager.
+
+    Attributes:
+        url: Where it listens.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tocsin", "emulator", "--port", "0"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line.startswith("listening on "), line
+        self.url = line.removeprefix("listening on ").strip()
+
+    def alarms(self, source: str) -> list[dict[str, Any]]:
+        """The truth about a device, newest first, asked for in plain HTTP."""
+        reply = httpx.get(
+            f"{self.url}/alarm/alarms",
+            params={"source": source, "pageSize": 2000},
+            auth=("t1/demo", "demo"),
+            headers={"accept": "application/json"},
+        )
+        return reply.raise_for_status().json()["alarms"]
+
+    def statuses(self, source: str) -> dict[str, list[str]]:
+        """The statuses of a device's alarms by severity."""
+        found: dict[str, list[str]] = {}
+        for alarm in self.alarms(source):
+            found.setdefault(alarm["severity"], []).append(alarm["status"])
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        assert self._process.wait(timeout=10) == 0
+        assert self._process.stdout is not None
+        self._process.stdout.close()
