@@ -39,10 +39,10 @@ def missing_python() -> str | None:
     return None
 
 
-def javascript(url: str, scenario: str) -> Any:
-    """What `@c8y/client` saw."""
+def javascript(script: str, url: str, scenario: str) -> Any:
+    """What a client from npm saw."""
     environment = {**os.environ, "NODE_PATH": os.environ[MODULES]}
-    return result(["node", str(HERE / "node" / "c8y_client.js"), url, scenario], environment)
+    return result(["node", str(HERE / "node" / script), url, scenario], environment)
 
 
 def python(script: str, url: str, scenario: str) -> Any:

@@ -27,7 +27,7 @@ def emulator() -> Iterator[EmulatorProcess]:
 @pytest.fixture
 def seen(emulator: EmulatorProcess, request: pytest.FixtureRequest) -> Any:
     """What the client saw in the scenario of the test's name."""
-    return javascript(emulator.url, request.node.name.removeprefix("test_"))
+    return javascript("c8y_client.js", emulator.url, request.node.name.removeprefix("test_"))
 
 
 def test_login(seen: Any) -> None:

@@ -121,12 +121,14 @@ class Hub:
         if message.get("connectionType") not in TRANSPORTS:
             return failure(message, "400::unknown_connection_type")
         hold_for = self._heed(session, message)
+        known, session.connected = session.connected, True
         if session.poll is not None:
             self._release(session, "duplicate")
         session.queue.extend(session.late)
         session.late.clear()
         crowded = self._several(session) or self.held >= self._limits.held
-        if alone and hold_for > 0 and not session.queue and not crowded:
+        # As CometD does for old clients, the first connect is not held though it does not ask for that.
+        if alone and known and hold_for > 0 and not session.queue and not crowded:
             answer.hold = Hold(session, message, hold_for)
             return b""
         answer.parts.extend(self.take(session))

@@ -41,6 +41,7 @@ class Session:
     late: list[tuple[str, bytes]] = field(default_factory=list)
     poll: Poll | None = None
     advise: bool = True
+    connected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

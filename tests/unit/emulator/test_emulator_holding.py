@@ -27,6 +27,17 @@ async def test_an_idle_poll_ends_after_the_proposed_time():
             assert [m["successful"] for m in reply] == [True]
 
 
+async def test_the_first_connect_is_not_held_though_it_does_not_ask_for_that():
+    async with talking(make(), **LONG) as talk:
+        for _ in range(2):  # each session anew
+            await talk.handshake()
+            begun = anyio.current_time()
+            assert (await talk.connect(30))[-1]["advice"]["reconnect"] == "retry"
+            assert anyio.current_time() == pytest.approx(begun, abs=0.01)
+            await talk.connect(30)
+            assert anyio.current_time() - begun == pytest.approx(30, abs=0.01)
+
+
 async def test_an_event_ends_it_at_once_and_a_burst_comes_together():
     emulator = make()
     async with talking(emulator, **LONG) as talk, anyio.create_task_group() as tasks:
