@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
 
 import anyio
 from starlette.datastructures import Headers
@@ -64,7 +65,7 @@ class App:
             self._emulator.base_url or f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}"
         )
         query = scope.get("query_string", b"").decode("latin-1")
-        exchange = Exchange(method, scope["path"], query, headers, b"", tap, base)
+        exchange = Exchange(method, _path(scope), query, headers, b"", tap, base)
         try:
             exchange.body = await self._read(headers, receive)
             if self.control is not None and exchange.path.startswith(CONTROL):
@@ -163,6 +164,12 @@ class App:
                 going_on = reply.after()
             if isinstance(going_on, Awaitable):
                 await going_on
+
+
+def _path(scope: Scope) -> str:
+    """The decoded path; slashes too many mean nothing, but a slash within a part (`%2F`) stays one."""
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    return "/" + "/".join(unquote(part) for part in raw.decode("latin-1").split("/") if part)
 
 
 def _messages(exchange: Exchange) -> Sequence[Any]:

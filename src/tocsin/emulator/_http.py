@@ -163,12 +163,11 @@ class Routes:
             self._exact[path] = verbs
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
-        """The handler of a request, and the named parts of its path; slashes too many mean nothing.
+        """The handler of a request, and the named parts of its path.
 
         Raises:
             RefusedError: 404 or 405.
         """
-        path = "/" + "/".join(part for part in path.split("/") if part)  # c8y_api: PUT /alarm/alarms//17
         verbs, named = self._exact.get(path), {}
         if verbs is None:
             for pattern, candidates in self._patterns:

@@ -187,6 +187,7 @@ async def test_slashes_too_many_mean_nothing(emulator):
         assert changed.json()["text"] == "x"
         assert (await talk.get("/alarm/alarms/count/")).json() == 1
         assert (await talk.get("/")).status_code == 404
+        assert (await talk.get("/alarm/alarms/count%2F")).status_code == 404
 
 
 async def test_without_accept_the_body_is_empty(emulator):
