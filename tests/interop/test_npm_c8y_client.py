@@ -36,6 +36,18 @@ def test_login(seen: Any) -> None:
         assert (refusal["status"], refusal["error"]) == (401, "security/Unauthorized")
 
 
+def test_oauth(seen: Any) -> None:
+    assert set(seen) == {"authenticateViaOAuthInternal", "authenticateViaOAuthInternalCookie"}
+    for how in seen.values():
+        assert how == {"user": "demo", "status": "ACTIVE", "wrong": 401}
+
+
+def test_audit(seen: Any) -> None:
+    changed, created = seen
+    assert changed == {"user": "demo", "activity": "Alarm updated", "changes": 1, "same": True}
+    assert created == {"user": "demo", "activity": "Alarm created", "changes": 0, "same": True}
+
+
 def test_create(seen: Any, emulator: EmulatorProcess) -> None:
     first, again = seen["first"], seen["again"]
     assert seen["status"] == 201

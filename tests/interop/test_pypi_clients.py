@@ -42,6 +42,15 @@ def test_credentials(seen: Any) -> None:
     assert seen["wrong"].startswith("UnauthorizedError")
 
 
+def test_oauth(seen: Any) -> None:
+    assert (seen["user"], seen["xsrf"]) == ("demo", True)
+    assert seen["wrong"].startswith("UnauthorizedError")
+
+
+def test_audit(seen: Any) -> None:
+    assert seen == {"activities": ["Alarm updated", "Alarm created"]}
+
+
 def test_create(seen: Any) -> None:
     assert (seen["count"], seen["status"], seen["floor"]) == (1, "ACTIVE", 3)
     assert seen["again"] == [seen["id"], 2, "MAJOR"]

@@ -76,6 +76,28 @@ const scenarios = {
     };
   },
 
+  async oauth() {
+    const seen = {};
+    for (const how of ['authenticateViaOAuthInternal', 'authenticateViaOAuthInternalCookie']) {
+      const client = await Client[how](login, url);
+      const { data } = await client.alarm.create(alarm('4711', `js_${how}`));
+      seen[how] = {
+        user: (await client.user.current()).data.userName,
+        status: data.status,
+        wrong: await Client[how]({ ...login, password: 'wrong' }, url).then(() => null, ({ res }) => res.status),
+      };
+    }
+    return seen;
+  },
+
+  async audit(client) {
+    const source = await filled(client, 1);
+    const { id } = (await client.alarm.list({ source })).data[0];
+    await client.alarm.update({ id, status: 'CLEARED' });
+    const { data } = await client.audit.list({ source: id });
+    return data.map(({ user, activity, changes, source: of }) => ({ user, activity, changes: changes.length, same: of.id === id }));
+  },
+
   async create(client) {
     const source = await device(client, 'Door 7');
     const first = await client.alarm.create(alarm(source, 'js_Fire', { js_Floor: { no: 3 } }));
@@ -258,7 +280,7 @@ const scenarios = {
 };
 
 async function main() {
-  const alone = ['login', 'denied'].includes(name);
+  const alone = ['login', 'denied', 'oauth'].includes(name);
   const result = await scenarios[name](alone ? undefined : await Client.authenticate(login, url));
   process.stdout.write(`\nRESULT ${JSON.stringify(result)}\n`, () => process.exit(0));
 }

@@ -7,7 +7,7 @@ import json
 import sys
 from datetime import UTC, datetime, timedelta
 
-from c8y_api import CumulocityApi
+from c8y_api import CumulocityApi, HTTPBearerAuth
 from c8y_api.model import Alarm, Device
 
 URL, NAME = sys.argv[1:]
@@ -53,6 +53,23 @@ def credentials():
         "user": client().users.get_current().username,
         "wrong": refused(client(password="wrong").alarms.get, "1"),
     }
+
+
+def oauth():
+    token, xsrf = CumulocityApi.authenticate(URL, "t1", "demo", "demo")
+    c8y = CumulocityApi(URL, "t1", auth=HTTPBearerAuth(token))
+    return {
+        "user": c8y.users.get_current().username,
+        "xsrf": bool(xsrf),
+        "wrong": refused(CumulocityApi.authenticate, URL, "t1", "demo", "wrong"),
+    }
+
+
+def audit():
+    c8y = client()
+    [alarm] = c8y.alarms.get_all(source=filled(c8y, 1))
+    c8y.alarms.apply_to({"status": "CLEARED"}, alarm.id)
+    return {"activities": [record.activity for record in c8y.audit_records.get_all(source=alarm.id)]}
 
 
 def create():

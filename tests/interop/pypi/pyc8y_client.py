@@ -56,6 +56,21 @@ async def credentials(c8y):
     return {"user": (await c8y.users.get_current())["userName"], "wrong": refusal}
 
 
+async def oauth(_c8y):
+    auth, xsrf = await CumulocityClient.authenticate(URL, "t1", "demo", "demo")
+    async with CumulocityClient(URL, "t1", auth) as c8y:
+        user = (await c8y.users.get_current())["userName"]
+    wrong = await refused(CumulocityClient.authenticate(URL, "t1", "demo", "wrong"))
+    return {"user": user, "xsrf": bool(xsrf), "wrong": wrong}
+
+
+async def audit(c8y):
+    [alarm] = await c8y.alarms.get_all(source=await filled(c8y, 1))
+    await c8y.alarms.apply_to({"status": "CLEARED"}, alarm.id)
+    records = await c8y.audit_records.get_all(source=alarm.id, limit=None)
+    return {"activities": [record.activity for record in records]}
+
+
 async def create(c8y):
     source = await filled(c8y, 0)
     fire = {"type": "py_Fire", "time": "now", "source": source, "text": "Smoke"}
