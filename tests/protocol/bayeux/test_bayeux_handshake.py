@@ -98,7 +98,7 @@ def test_a_refused_handshake_is_fatal(error: str, advice: dict[str, Any] | None,
 @pytest.mark.parametrize("advice", [HANDSHAKE, RETRY, None])
 def test_a_handshake_that_fails_for_now_is_tried_again_ever_slower_up_to_a_limit(advice: Any) -> None:
     """bayeux.md 6.5."""
-    p = Player("/a", reconnect=ReconnectPolicy(attempts=5))
+    p = Player("/a", reconnect=ReconnectPolicy(attempts=5, multiplier=2))
     waits = []
     for _ in range(5):
         send = p.one(Kind.HANDSHAKE)

@@ -346,13 +346,15 @@ def test_an_untrusted_certificate_is_fatal_however_deep_it_sits() -> None:
 
 def test_backoff_grows_to_the_cap_with_full_jitter() -> None:
     """bayeux.md 6.29."""
-    policy = ReconnectPolicy(initial=1, maximum=60)
+    policy = ReconnectPolicy(initial=1, maximum=60, multiplier=2)
     assert [policy.bound(n) for n in (1, 2, 3, 7, 8, 10**6)] == [1, 2, 4, 60, 60, 60]
     assert policy.delay(3, 0.25) == 1.0
     assert policy.delay(3, 0.25, floor=2.5) == 2.5
     assert policy.delay(1, 0.5, retry_after=7) == 7.5
     assert policy.delay(1, 0.0, retry_after=10**9) == policy.retry_after_max
     assert policy.delay(0, 0.9) == 0
+    # Doubling by default would miss a server for a good while after a short outage.
+    assert [ReconnectPolicy().bound(n) for n in (1, 2, 3, 30)] == [1, 1.5, 2.25, 60]
 
 
 def test_a_hundred_clients_do_not_come_back_together() -> None:
@@ -366,7 +368,7 @@ def test_a_hundred_clients_do_not_come_back_together() -> None:
 
 def test_failures_are_forgotten_after_a_success_that_lasts() -> None:
     """bayeux.md 6.29: a server that accepts and drops at once stays slow."""
-    backoff = Backoff(ReconnectPolicy(quiet=10))
+    backoff = Backoff(ReconnectPolicy(quiet=10, multiplier=2))
     assert [backoff.failed(t, 1.0) for t in (0, 1, 2)] == [1, 2, 4]
     backoff.good(3)
     assert backoff.failed(4, 1.0) == 8

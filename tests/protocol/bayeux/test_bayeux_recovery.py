@@ -88,7 +88,7 @@ def test_a_session_unknown_to_a_subscribe_is_replaced_once() -> None:
 
 def test_a_session_lost_again_and_again_backs_off_from_the_second_time() -> None:
     """bayeux.md 6.25."""
-    p = Player("/a")
+    p = Player("/a", reconnect=ReconnectPolicy(multiplier=2))
     waits = []
     for n in range(5):
         p.shake(f"c{n}")
@@ -150,7 +150,7 @@ def test_retry_after_is_honoured() -> None:
 
 def test_backoff_grows_and_forgets_after_a_success_that_lasts() -> None:
     """bayeux.md 6.29."""
-    p = Player("/a")
+    p = Player("/a", reconnect=ReconnectPolicy(multiplier=2))
     p.up()
     waits = []
     for _ in range(8):
