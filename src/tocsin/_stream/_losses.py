@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from tocsin._stream._answers import Note
+from tocsin._stream._cells import NEWER
 from tocsin._stream._rules import Rules
+from tocsin._stream._sweep import Basis
 from tocsin.models import Origin
 
 if TYPE_CHECKING:
@@ -16,8 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tocsin._stream._answers import Observed
+    from tocsin._stream._cells import Cell
     from tocsin._stream._policy import RecoveryPolicy
-    from tocsin._stream._sweep import Basis, Plan
+    from tocsin._stream._sweep import Plan
 
 __all__ = ["Loss", "Losses"]
 
@@ -144,8 +148,10 @@ class Losses(Rules[A]):
         self._attached = False
         self._reconnects += 1
         self._due = [now + self._policy.verify_every]  # reads may work although the channel does not
-        self._unheard.clear()
         self._open_loss(self._last_whole(wall), cause)
+        _, since, _ = self._give_held(inf)  # no message will come for them any more
+        if self._loss is not None and since is not None:
+            self._loss.since = min(self._loss.since, since)
 
     def unreadable(self, now: float, wall: datetime, *, id: str | None) -> None:
         """A message came that nobody could read. Its alarm is settled, or all are swept."""
@@ -192,6 +198,7 @@ class Losses(Rules[A]):
             self._loss = Loss(since, cause, seq, self._recovered)
         else:  # one gap over both; it takes a sweep that begins after the later one
             self._loss.seq = seq
+            self._loss.since = min(self._loss.since, since)
 
     def _polls(self, basis: Basis) -> bool:
         return super()._polls(basis) and self._loss is None
@@ -219,33 +226,45 @@ class Losses(Rules[A]):
 
     # --- misses ---
 
-    def _expect(self, seen: Observed[A], plan: Plan) -> None:
-        """A sweep brought a change that no message told: one should, within the grace time."""
-        id = seen.id
+    def _waits(self, cell: Cell, seen: Observed[A], basis: Basis) -> bool:
+        """A change that no message told: one should, within the grace time."""
+        plan = basis.plan
+        explained = plan is None or plan.attach or self._loss is not None or self._spill is not None
+        if plan is None or explained or not (self._live and self._attached):
+            return False
         if (
             self._started_at is not None
             and seen.updated is not None
             and seen.updated < self._started_at + 1000
         ):
-            return  # `Date` has whole seconds: it may have been stored just before the stream stood
-        explained = self._loss is not None or self._spill is not None or plan.attach
-        if self._live and self._attached and not explained and id not in self._unheard:
-            self._unheard[id] = (self._now + self._policy.grace, plan.late)
+            return False  # `Date` has whole seconds: it may have been stored just before the stream stood
+        due = self._now + self._policy.grace
+        held = self._held.hold(seen, basis, due=due, since=self._whole_at)
+        held.firm |= plan.late
+        held.counts |= plan.proves or (cell.told and cell.order(seen) == NEWER)
+        held.touched = cell.seq = self._seq  # a reconcile pass must not take it for vanished
+        return True
 
     def _judge_misses(self, now: float) -> None:
-        missed = 0
-        late = False
-        while self._unheard:
-            id, (deadline, firm) = next(iter(self._unheard.items()))
-            if deadline > now:
-                break
-            del self._unheard[id]
-            missed += 1
-            late |= firm
-        if missed and self._wall is not None:
-            self._missed(now, self._wall, missed, late=late)
+        """Those whose message had its time and did not come."""
+        count, since, late = self._give_held(now)
+        if count and self._wall is not None:
+            self._missed(now, since or self._wall, count, late=late)
 
-    def _missed(self, now: float, wall: datetime, count: int, *, late: bool) -> None:
+    def _give_held(self, now: float) -> tuple[int, datetime | None, bool]:
+        """Give the rows that waited long enough: how many are misses, since when, and whether for sure."""
+        missed, since, late = 0, None, False
+        while (held := self._held.pop(now)) is not None:
+            cell, basis = self._cells.get(held.seen.id), held.basis
+            untouched = cell is not None and cell.seq == held.touched
+            r0 = self._seq + 1 if untouched else basis.r0
+            if self._row(held.seen, Basis(basis.purpose, r0, basis.created_since)) and held.counts:
+                missed += 1
+                late |= held.firm
+                since = held.since if since is None else min(since, held.since or since)
+        return missed, since, late
+
+    def _missed(self, now: float, since: datetime, count: int, *, late: bool) -> None:
         self._misses += count
         if now < self._quiet_until:
             return
@@ -256,7 +275,7 @@ class Losses(Rules[A]):
             self._renewals = 0
             self._notices.append("changes are written without a notification: they are found by sweeps only")
             return
-        self._open_loss(self._whole_at or wall, "the live channel did not bring every change")
+        self._open_loss(since, "the live channel did not bring every change")
         if self._loss is not None:
             self._loss.before = min(self._loss.before, self._recovered - count)
         if late and now >= self._next_renewal():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from tocsin._stream._answers import Give, Note, Observed
 from tocsin._stream._cells import NEWER, OLDER, UNSURE, Cell, Cells
+from tocsin._stream._held import HeldRows
 from tocsin._stream._settle import Doubts
 from tocsin._stream._sweep import Basis, Purpose
 from tocsin.models import Action, Origin
@@ -44,7 +45,7 @@ class Rules(Generic[A]):
         self._live_at: datetime | None = None
         self._reads_on = True
         self._started_at: int | None = None  # server time (ms) from which on every change is to be given
-        self._unheard: dict[str, tuple[float, bool]] = {}
+        self._held: HeldRows[A] = HeldRows()
         self._heard = False
         self._received = self._duplicates = self._delivered = self._recovered = self._unreadable = 0
 
@@ -78,8 +79,6 @@ class Rules(Generic[A]):
         self._received += 1
         self._heard = True
         self._live_at = wall
-        if self._unheard:
-            self._unheard.pop(id, None)
         cell = self._cells.get(id)
         if action is Action.DELETE:
             self._live_delete(cell, id)
@@ -87,6 +86,8 @@ class Rules(Generic[A]):
             self._doubt(cell, id, None, action)
         else:
             self._live_state(cell, observed, action, session if ordered else -1)
+        if self._held:
+            self._held.heard(id, self._cells.get(id))
 
     def _live_delete(self, cell: Cell | None, id: str) -> None:
         if cell is None:
@@ -164,7 +165,7 @@ class Rules(Generic[A]):
     # --- rows ---
 
     def _row(self, seen: Observed[A], basis: Basis) -> bool:
-        """Take one row of a read; whether it gave a change that no live message had told."""
+        """Take one row of a read; whether it gave a change at once that no live message had told."""
         cell = self._cells.get(seen.id)
         if cell is None:
             return self._row_unknown(seen, basis)
@@ -266,9 +267,16 @@ class Rules(Generic[A]):
         doubt = self._doubts.get(seen.id)
         announced = cell.hinted or not cell.given or (doubt is not None and doubt.action is not None)
         origin, action = self._word(cell, seen, basis)
+        if origin is Origin.RECOVERED and not announced and self._waits(cell, seen, basis):
+            return False
         self._doubts.settled(seen.id, basis.r0)
         gave = self._give(cell, seen, action, origin, -1)
         return gave and origin is Origin.RECOVERED and not announced
+
+    def _waits(self, cell: Cell, seen: Observed[A], basis: Basis) -> bool:
+        """Whether a row is held back until its message has had time to come; `Losses` knows."""
+        del cell, seen, basis
+        return False
 
     def _word(self, cell: Cell, seen: Observed[A], basis: Basis) -> tuple[Origin, Action]:
         if basis.purpose is Purpose.FIRST and self._snapshot and not cell.told:

@@ -189,6 +189,7 @@ class Schedule(Losses[A]):
             windows += [Window(part, resolved=True, updated_from=closed_from) for part in self._partitions]
         plan = self._plan(Purpose.PASS, windows)
         if as_sweep:
+            plan.proves = True
             self._attaching(plan)
         self._pass = Pass(plan, closed_from=closed_from, as_sweep=as_sweep, blind=self._blind)
         self._pass_due = None
@@ -248,7 +249,7 @@ class Schedule(Losses[A]):
 
     def deadline(self) -> float | None:
         """When `reads` has something to say though nothing came (monotonic); None: not before an input."""
-        times: list[float | None] = [next(iter(self._unheard.values()))[0] if self._unheard else None]
+        times: list[float | None] = [self._held.deadline()]
         if self._reads_on:
             if not self._awaits_sweep():
                 times.append(self._doubts.deadline())

@@ -37,15 +37,24 @@ class Basis:
         r0: The tracker's count when that very request was sent.
         created_since: An alarm created at or after this (ms) that was never given is a new one. None: any.
         wire: The live message's word, where a live message led to the read.
+        plan: The plan whose row it is, while the row may still wait for its message.
     """
 
-    __slots__ = ("created_since", "purpose", "r0", "wire")
+    __slots__ = ("created_since", "plan", "purpose", "r0", "wire")
 
-    def __init__(self, purpose: Purpose, r0: int, created_since: int | None, wire: Any = None) -> None:
+    def __init__(
+        self,
+        purpose: Purpose,
+        r0: int,
+        created_since: int | None,
+        wire: Any = None,
+        plan: Plan | None = None,
+    ) -> None:
         self.purpose = purpose
         self.r0 = r0
         self.created_since = created_since
         self.wire = wire
+        self.plan = plan
 
 
 class Window:
@@ -103,6 +112,7 @@ class Plan:
         epoch: The attachment under which it began, None if there was none.
         attach: It is the first one of its attachment.
         late: It began when every subscription had surely taken effect.
+        proves: It reads all that changed: what it finds, a message should have told.
         failed_ever: A request of it failed.
         created_since: See `Basis`.
         window: The window whose request is under way.
@@ -121,6 +131,7 @@ class Plan:
         self.seq = seq
         self.epoch = epoch
         self.attach = self.late = self.failed_ever = False
+        self.proves = purpose is Purpose.SWEEP
         self.created_since: int | None = None
         self.window: Window | None = None
         self.began: datetime | None = None

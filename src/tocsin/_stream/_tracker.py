@@ -29,8 +29,8 @@ What differs from the plain reading of the rules, and why:
   A, redelivered. Only a read that was sent later teaches.
 - On the ordered path of one session the next state is believed if either of both lacks ``lastUpdated``.
 - The third stale read is made after the overlap, not after a second: a replica may lag that long.
-- A miss is judged here and not by the server's clock: a sweep brought it, and for `grace` seconds no
-  message did.
+- A row that no message told waits `grace` seconds for it, whatever its age: given at once it would overtake
+  what is under way, and merge it. If no message comes it is given then, and is a miss.
 - A 404 for an alarm that was first seen less than the overlap ago is asked again after it: the replica may
   not have the alarm yet, and a late DELETE does less harm than a false one.
 - A gap begins a second before the last proof of life: what was stored while that was under way may be lost.
@@ -133,11 +133,9 @@ class Tracker(Schedule[A]):
         self._denied = None
         if plan.purpose is Purpose.FIRST:
             self._start_from(plan)
-        basis = Basis(plan.purpose, read.r0, plan.created_since)
-        proves = plan.purpose is Purpose.SWEEP or (self._pass is not None and self._pass.as_sweep)
+        basis = Basis(plan.purpose, read.r0, plan.created_since, plan=plan)
         for row in answer.rows:
-            if self._row(row, basis) and proves:
-                self._expect(row, plan)
+            self._row(row, basis)
         self._check_crowd()
         if plan.whole and self._wall is not None:
             self._plan_whole(plan, self._wall)

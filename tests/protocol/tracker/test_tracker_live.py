@@ -194,7 +194,10 @@ class TestWithoutReads:
         bench = Bench(OLD)
         bench.later(5).answer(bench.window(), NoSuchApi())
         assert bench.t.state == "recovering"
-        assert bench.later(2).page(seen("1", "B", 4000)) == ["UPDATE 1B recovered"]
+        bench.later(2).page(seen("1", "B", 4000))
+        (again,) = bench.later(10).reads()
+        assert bench.gives() == ["UPDATE 1B recovered"]
+        bench.page(read=again)
         assert bench.t.state == "connected"
 
 

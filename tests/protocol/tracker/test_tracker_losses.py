@@ -8,15 +8,15 @@ from datetime import timedelta
 import pytest
 
 from protocol.tracker.tracker_bench import CREATE, START, T0, Bench, seen
-from tocsin._stream._answers import Failed, Note
+from tocsin._stream._answers import Failed, Note, WindowAnswer
 from tocsin._stream._policy import RecoveryPolicy
 
 OLD = seen("1", "A", -50_000)
 
 
-def settled(*rows) -> Bench:
+def settled(*rows, **options) -> Bench:
     """A bench whose first sweeps are over: what sweeps find from here on was missed."""
-    bench = Bench(*rows)
+    bench = Bench(*rows, **options)
     for wait in (5, 25):
         bench.page(read=bench.later(wait).window())
     bench.later(60)
@@ -138,9 +138,9 @@ class TestGap:
 class TestMiss:
     def test_a_change_that_only_a_sweep_brought_is_a_gap_and_makes_a_new_session_once(self) -> None:
         bench = settled(OLD)
-        assert bench.page(seen("1", "B", 80_000)) == ["UPDATE 1B recovered"]
+        assert bench.page(seen("1", "B", 80_000)) == []
         assert not bench.t.renew
-        bench.later(10).reads()
+        assert bench.waited() == ["UPDATE 1B recovered"]
         assert [bench.t.renew, bench.t.renew] == [True, False]
         assert bench.t.stats.misses == 1
         assert bench.cut(1).page() == ["gap 1"]
@@ -148,15 +148,69 @@ class TestMiss:
     def test_a_message_that_comes_within_the_grace_is_no_miss(self) -> None:
         bench = settled(OLD)
         bench.page(seen("1", "B", 89_900))
-        assert bench.later(1).live(seen("1", "B", 89_900)) == []
+        assert bench.later(1).live(seen("1", "B", 89_900)) == ["UPDATE 1B"]
         assert finish(bench, bench.now + 100) == []
         assert bench.t.stats.misses == 0
+
+    def test_a_read_does_not_overtake_the_messages_that_are_under_way(self) -> None:
+        bench = settled(OLD)
+        bench.page(seen("1", "C", 89_900))
+        assert bench.later(9).live(seen("1", "B", 89_500)) == ["UPDATE 1B"]
+        assert bench.live(seen("1", "C", 89_900)) == ["UPDATE 1C"]
+        assert finish(bench, bench.now + 100) == []
+        assert bench.t.stats.misses == 0
+
+    def test_a_state_that_a_miss_may_have_merged_lies_in_the_gap(self) -> None:
+        """The sweep before it proved the stream whole, not the one that found the miss."""
+        bench = settled(OLD)
+        bench.page(seen("1", "C", 80_000))
+        bench.waited()
+        bench.cut(1)
+        bench.t.answered(bench.now, bench.wall, bench.window(), WindowAnswer([], False, bench.date, 0))
+        (gap,) = bench.t.take()
+        assert isinstance(gap, Note)
+        assert gap.since <= START + timedelta(seconds=30)  # the sweep at 30 s was the last before 80 s
+
+    def test_when_the_channel_breaks_what_waited_is_given_and_lies_in_the_gap(self) -> None:
+        bench = settled(OLD)
+        bench.page(seen("1", "C", 80_000))
+        bench.t.alive(bench.now, bench.wall)
+        bench.t.disconnected(bench.now, bench.wall, cause="cut")
+        assert bench.gives() == ["UPDATE 1C recovered"]
+        bench.cut(1)
+        bench.t.answered(bench.now, bench.wall, bench.window(), WindowAnswer([], False, bench.date, 0))
+        (gap,) = bench.t.take()
+        assert isinstance(gap, Note)
+        assert gap.since <= START + timedelta(seconds=30)
+        assert gap.recovered == 1
+
+    def test_a_later_row_takes_the_place_of_one_that_waits_and_waits_no_longer(self) -> None:
+        bench = settled(OLD)
+        bench.page(seen("1", "B", 80_000))
+        bench.later(6)
+        bench.t.unreadable(bench.now, bench.wall, id=None)  # has it swept at once
+        assert bench.page(seen("1", "C", 95_000))[0] == "UPDATE 1C recovered"  # in that gap
+        assert "recovered" not in str(finish(bench, bench.now + 20))
+
+    def test_a_deletion_ends_the_wait(self) -> None:
+        bench = settled(OLD)
+        bench.page(seen("1", "B", 80_000))
+        assert bench.live("1") == ["DELETE 1"]
+        assert finish(bench, bench.now + 20) == []
+        assert bench.asked() == []
+
+    def test_no_more_rows_wait_than_a_bound(self) -> None:
+        bench = settled(policy=RecoveryPolicy(page_size=10_000))
+        gave = bench.page(*(seen(str(n), "B", 80_000, created=T0 + 79_000) for n in range(6000)))
+        assert gave == []
+        bench.reads()
+        assert len(bench.gives()) == 1000
 
     def test_a_subscription_that_takes_effect_late_is_told_but_not_made_anew(self) -> None:
         bench = Bench(OLD)
         bench.page(seen("1", "B", 2000), read=bench.later(5).window())
         gave = finish(bench, bench.now + 12)
-        assert gave == ["gap 1"]
+        assert gave == ["UPDATE 1B recovered", "gap 1"]
         assert not bench.t.renew
 
     def test_misses_that_repeat_while_other_messages_arrive_are_silent_writes(self) -> None:
@@ -170,7 +224,7 @@ class TestMiss:
         for n in range(1, 5):
             read = next(iter(bench.later(60).reads()))
             bench.page(seen("1", f"B{n}", int(bench.now * 1000) - 20_000), read=read)
-            assert finish(bench, bench.now + 20) == []
+            assert finish(bench, bench.now + 20) == [f"UPDATE 1B{n} recovered"]
             assert not bench.t.renew
         assert bench.t.stats.misses == 5
         assert any("without a notification" in notice for notice in bench.t.notices())

@@ -211,8 +211,12 @@ IN_A_TABLE = {
         losses.TestGap().test_a_sweep_that_began_before_the_loss_does_not_close_the_gap,
     ),
     "misses are noticed": (
-        {"_expect": nothing},
+        {"_waits": no},
         losses.TestMiss().test_a_change_that_only_a_sweep_brought_is_a_gap_and_makes_a_new_session_once,
+    ),
+    "rows wait for their messages": (
+        {"_waits": no},
+        losses.TestMiss().test_a_read_does_not_overtake_the_messages_that_are_under_way,
     ),
     "silent writes make no sessions": (
         {"_missed": always_renewing},

@@ -130,6 +130,11 @@ class Bench:
     def settle(self, state: Observed[str] | None, read: ReadOne | None = None) -> list[str]:
         return self.answer(read or self.one(), Missing() if state is None else OneAnswer(state))
 
+    def waited(self) -> list[str]:
+        """What is given when messages that were under way had their time; reads due then are forgotten."""
+        self.later(self.policy.grace).reads()
+        return self.gives()
+
     # --- what came ---
 
     def gives(self) -> list[str]:
