@@ -91,7 +91,7 @@ async def test_the_range_that_was_asked_for_is_kept():
 
 
 async def test_a_user_who_gets_short_pages_is_read_by_links():
-    async with site(user="eve") as s:
+    async with site(user="eve", behaviour=Behaviour(restricted_pages="page")) as s:
         s.emulator.access.add_user("eve", "demo", "no-alarms", sources=frozenset({"4711"}))
         made = []
         for number in range(60):

@@ -9,7 +9,7 @@ from tocsin.emulator._emulator import Emulator
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._http import Requests
 from tocsin.emulator._ledger import Difference, Entry, Ledger, essence
-from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, LoginSettings
+from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, LoginSettings, ThrottleSettings
 from tocsin.emulator._store import Store
 from tocsin.emulator.faults import Fault, Faults, Ordered
 from tocsin.emulator.serve import Served, serve, serve_forever
@@ -31,6 +31,7 @@ __all__ = [
     "Requests",
     "Served",
     "Store",
+    "ThrottleSettings",
     "User",
     "essence",
     "serve",

@@ -44,7 +44,9 @@ class User:
         name: The user's name.
         password: The password; never shown.
         roles: Global roles.
-        sources: Devices whose alarms an inventory role lets the user read without the global role.
+        sources: Devices and groups whose alarms an inventory role lets the user read without the global
+            role: theirs and those of all that is below them.
+        writes: The same for creating and changing alarms.
         code: The second factor that a log-in needs besides; None: none.
     """
 
@@ -52,6 +54,7 @@ class User:
     password: str = field(repr=False)
     roles: frozenset[str] = _ROLES["full"]
     sources: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
     code: str | None = field(default=None, repr=False)
 
     def may(self, role: str) -> bool:
@@ -95,6 +98,7 @@ class Access:
         kind: Kind = "full",
         *,
         sources: frozenset[str] = frozenset(),
+        writes: frozenset[str] = frozenset(),
         code: str | None = None,
     ) -> User:
         """Add a user, or replace the one of that name.
@@ -104,11 +108,18 @@ class Access:
             password: The password.
             kind: `full`, `read-only`, `no-alarms` (neither reads nor subscribes to alarms), or `bootstrap`
                 (may ask for the subscriptions of a microservice and nothing else).
-            sources: Devices that an inventory role opens to a user who lacks the global role.
+            sources: Devices and groups that an inventory role opens for reading to a user who lacks the
+                global role.
+            writes: The same for creating and changing alarms.
             code: The second factor that a log-in needs; None: none.
         """
-        user = self._users[name] = User(name, password, _ROLES[kind], sources, code)
+        user = self._users[name] = User(name, password, _ROLES[kind], sources, writes, code)
         return user
+
+    @property
+    def users(self) -> Mapping[str, User]:
+        """All users by name."""
+        return self._users
 
     def subscribe(self, name: str, password: str, *, tenant: str | None = None) -> None:
         """Add a service user, as when a tenant subscribes to a microservice.

@@ -102,6 +102,8 @@ class App:
         self._count(exchange, messages)
         if emulator.down:
             await exchange.tap.drop()
+        if pause := emulator.throttle.admit(anyio.current_time()):
+            await anyio.sleep(pause)
         if struck := emulator.faults.on_request(seen):
             reply = await self._strike(exchange, struck)
             if reply is not None:

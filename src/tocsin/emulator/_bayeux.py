@@ -16,7 +16,6 @@ from tocsin.emulator._session import Answer, Caller, End, Hold, Message, Session
 if TYPE_CHECKING:
     from random import Random
 
-    from tocsin.emulator._access import User
     from tocsin.emulator._settings import BayeuxSettings, Limits
     from tocsin.emulator.faults import Faults
 
@@ -84,7 +83,7 @@ class Hub:
             case "/meta/connect":
                 return self._connect(message, session, answer, alone=alone)
             case "/meta/subscribe" | "/meta/unsubscribe":
-                done = self._subscription(message, session, caller.user, wanted=channel == "/meta/subscribe")
+                done = self._subscription(message, session, caller, wanted=channel == "/meta/subscribe")
             case "/meta/disconnect":
                 self._end(session, "disconnected")
                 done = reply(message, successful=True, clientId=session.id)
@@ -104,7 +103,7 @@ class Hub:
         if browser is None:
             browser = answer.browser = f"{self._rng.getrandbits(80):020x}"
         id = f"{self._rng.getrandbits(96):024x}"
-        session = Session(id, caller.user.name, browser, self.settings.timeout, caller.now)
+        session = Session(id, caller.user.name, browser, self.settings.timeout, caller.now, caller.sees)
         self._heed(session, message)
         self._sessions[id] = session
         return reply(
@@ -173,29 +172,40 @@ class Hub:
         interval = round(self.settings.interval * 1000)
         return {"reconnect": "retry", "interval": interval, "timeout": round(timeout * 1000)}
 
-    def _subscription(self, message: Message, session: Session, user: User, *, wanted: bool) -> bytes:
+    def _subscription(self, message: Message, session: Session, caller: Caller, *, wanted: bool) -> bytes:
         named = message.get("subscription")
         channels: list[Any] = named if isinstance(named, list) else [named]
         echo: dict[str, Any] = {"clientId": session.id, "subscription": named}
         for channel in channels if wanted else ():
-            if error := self._refusal(channel, user):
+            if error := self._refusal(channel, caller):
                 return failure(message, error, **echo)
         for channel in channels:
             if wanted:
                 session.channels[channel] = None
                 self._listeners.setdefault(channel, {})[session.id] = session
+                self._crowd_out(channel, session.user)
             elif isinstance(channel, str):
                 self._unlisten(session, channel)
         return reply(message, successful=True, **echo)
 
-    def _refusal(self, channel: object, user: User) -> str | None:
+    def _crowd_out(self, channel: str, user: str) -> None:
+        """One user's connections to a channel are limited: the oldest is closed for another one."""
+        limit = self.settings.connections
+        if limit is not None:
+            theirs = [other for other in self._listeners[channel].values() if other.user == user]
+            for oldest in theirs[: max(0, len(theirs) - limit)]:
+                self.forget(oldest)
+
+    def _refusal(self, channel: object, caller: Caller) -> str | None:
         if not isinstance(channel, str) or not _CHANNEL.fullmatch(channel):
             return f"405:{channel!s:.100}:channel_invalid"
         area = channel.split("/")[1]
         if area not in _KNOWN or channel.count("/") != 2:
             return f"403:{channel}:subscribe_failed"
-        if area in _ALARMS and not user.may(ALARM_READ):
-            return f"403:{channel}:subscribe_denied"
+        if area in _ALARMS and not caller.user.may(ALARM_READ):
+            how = self.settings.without_role
+            if how == "refused" or (how == "own" and not caller.sees(channel.rpartition("/")[2])):
+                return f"403:{channel}:subscribe_denied"
         return None
 
     # Sessions.
@@ -274,14 +284,23 @@ class Hub:
 
     # Events.
 
-    def publish(self, channel: str, data: bytes) -> None:
-        """Queue a payload, as JSON text, for every session that listens to the channel."""
+    def publish(self, channel: str, data: bytes, source: str | None = None) -> None:
+        """Queue a payload, as JSON text, for every session that listens to the channel.
+
+        Args:
+            channel: A concrete one.
+            data: The payload.
+            source: The device that it is about, if only those who see its alarms are to get it.
+        """
+        filtered = source is not None and self.settings.without_role != "refused"
         area = channel[: channel.rindex("/")]
         found: dict[str, tuple[Session, int]] = {}
         for pattern in (channel, f"{area}/*", f"{area}/**"):
             for id, session in self._listeners.get(pattern, {}).items():
                 found[id] = (session, found[id][1] + 1 if id in found else 1)
         for session, copies in found.values():
+            if filtered and not session.sees(source or ""):
+                continue
             for _ in range(copies if self.settings.copy_per_subscription else 1):
                 self._deliver(session, channel, data)
 

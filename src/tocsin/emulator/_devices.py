@@ -37,6 +37,12 @@ class Device:
         return name if isinstance(name, str) else None
 
     @property
+    def owner(self) -> str | None:
+        """The user who created it, or to whom it was given."""
+        owner = self.doc.get("owner")
+        return owner if isinstance(owner, str) else None
+
+    @property
     def is_device(self) -> bool:
         """Whether it is a device, and not a group or another asset."""
         return "c8y_IsDevice" in self.doc

@@ -19,8 +19,17 @@ from tocsin.emulator._inventory import Inventory
 from tocsin.emulator._json import dump
 from tocsin.emulator._login import LoginApi
 from tocsin.emulator._long_polling import LongPolling
-from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, LoginSettings, Profile, Settings
+from tocsin.emulator._settings import (
+    BayeuxSettings,
+    Behaviour,
+    Limits,
+    LoginSettings,
+    Profile,
+    Settings,
+    ThrottleSettings,
+)
 from tocsin.emulator._store import Notice, Store
+from tocsin.emulator._throttle import Throttle
 from tocsin.emulator.cumulocity import AlarmApi, TenantApi
 from tocsin.emulator.faults import Faults
 
@@ -70,6 +79,7 @@ class Emulator:
         behaviour: Where releases differ.
         limits: Caps.
         login: How users log in.
+        throttle: The limit on requests; `throttle.settings` can be replaced at any time.
         base_url: Scheme and host of every URI in replies; None: of alarms the address that it is served at,
             of pages the address that the client asked at.
     """
@@ -88,6 +98,7 @@ class Emulator:
         behaviour: Behaviour | None = None,
         limits: Limits | None = None,
         login: LoginSettings | None = None,
+        throttle: ThrottleSettings | None = None,
         base_url: str | None = None,
     ) -> None:
         behaviour = behaviour or Behaviour()
@@ -104,11 +115,12 @@ class Emulator:
         self.access = Access(tenant, self.clock, rng, login)
         self.access.add_user(user, password)
         self.faults = Faults(rng)
+        self.throttle = Throttle(throttle or ThrottleSettings())
         self.requests = Requests()
         self.store = Store(self.settings, self.clock, self._base)
         self.servers: list[Listener] = []
         self._hub = Hub(self.settings.bayeux, self.settings.limits, self.faults, rng)
-        self._polling = LongPolling(self.store, self._hub, self.clock)
+        self._polling = LongPolling(self.store, self._hub, self.clock, self.access)
         self._down = False
         self.app = App(self, self._routes())
         self.store.listeners.append(self._publish)
@@ -272,9 +284,10 @@ class Emulator:
         deleted = notice.action == "DELETE"
         inner = self._deleted(notice.alarm.id) if deleted else self.store.live(notice.alarm)
         data = b'{"realtimeAction":"%s","data":%s}' % (notice.action.encode(), inner)
-        self._hub.publish(f"/alarms/{notice.alarm.source}", data)
+        source = notice.alarm.source
+        self._hub.publish(f"/alarms/{source}", data, source)
         for ancestor in notice.ancestors:
-            self._hub.publish(f"/alarmsWithChildren/{ancestor}", data)
+            self._hub.publish(f"/alarmsWithChildren/{ancestor}", data, source)
 
     def _deleted(self, id: str) -> bytes:
         match self.settings.bayeux.delete_shape:

@@ -61,7 +61,8 @@ class Inventory:
     def create(self, exchange: Exchange) -> Reply:
         """Create a managed object."""
         exchange.user.need(INVENTORY_ADMIN)
-        view = self._store.device_view(self._store.add_object(exchange.object))
+        body = {"owner": exchange.user.name, **exchange.object}
+        view = self._store.device_view(self._store.add_object(body))
         return Reply(201, dump(view), "managedObject", (("Location", view["self"]),))
 
     def get(self, exchange: Exchange, id: str) -> Reply:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from tocsin.emulator._rights import sees
 from tocsin.emulator._session import Answer, Caller, End, Hold
 from tocsin.emulator._wire import Bell, GoneError, Tap
 from tocsin.emulator.faults import Seen
 
 if TYPE_CHECKING:
+    from tocsin.emulator._access import Access
     from tocsin.emulator._bayeux import Hub
     from tocsin.emulator._clock import Clock
     from tocsin.emulator._http import Exchange
@@ -46,8 +48,9 @@ class HeldPoll:
 class LongPolling:
     """Answers `/notification/realtime` and `/cep/realtime`."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock) -> None:
+    def __init__(self, store: Store, hub: Hub, clock: Clock, access: Access) -> None:
         self._store = store
+        self._access = access
         self._hub = hub
         self._clock = clock
         self.polls: dict[HeldPoll, None] = {}
@@ -68,7 +71,9 @@ class LongPolling:
         seen = Seen(exchange.method, exchange.path, exchange.query, messages)
         poll = None
         with self._store.lock:
-            answer = self._hub.answer(messages, Caller(exchange.user, browser, anyio.current_time(), seen))
+            shown = sees(self._access.users, exchange.user.name, self._store.devices)
+            caller = Caller(exchange.user, browser, anyio.current_time(), seen, shown)
+            answer = self._hub.answer(messages, caller)
             if answer.hold is not None:
                 poll = answer.hold.session.poll = HeldPoll(exchange.tap)
                 self.polls[poll] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tocsin.emulator.faults import Seen
 
 Message = Mapping[str, Any]
+Sees = Callable[[str], bool]
 End = Literal["duplicate", "disconnected", "forgotten"]
 
 
@@ -35,6 +36,7 @@ class Session:
     browser: str
     timeout: float
     last: float
+    sees: Sees
     patience: float = 0.0
     channels: dict[str, None] = field(default_factory=dict)
     queue: list[tuple[str, bytes]] = field(default_factory=list)
@@ -62,12 +64,14 @@ class Caller:
         browser: The value of the `BAYEUX_BROWSER` cookie.
         now: Monotonic seconds.
         seen: The request, for faults.
+        sees: Whether the user is shown the alarms of a device.
     """
 
     user: User
     browser: str | None
     now: float
     seen: Seen
+    sees: Sees
 
 
 @dataclass(slots=True)

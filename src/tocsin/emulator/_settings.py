@@ -34,6 +34,11 @@ class BayeuxSettings:
             server does) instead of one for the session (as the Java server does).
         notification_path: Whether `/notification/realtime` exists.
         cep_path: Whether the older `/cep/realtime` exists.
+        connections: How many sessions of one user may listen to one channel; another one ends the oldest.
+            None: any number.
+        without_role: What a user gets who lacks ROLE_ALARM_READ. `refused`: no alarm channel, as the
+            documents say. `own`: the channels of devices that are open to that user, but not `*`.
+            `filtered`: any channel, and on it the alarms of those devices only.
     """
 
     timeout: float = 5400.0
@@ -53,6 +58,8 @@ class BayeuxSettings:
     copy_per_subscription: bool = False
     notification_path: bool = True
     cep_path: bool = True
+    connections: int | None = 10
+    without_role: Literal["refused", "own", "filtered"] = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,11 @@ class Behaviour:
         bulk_seconds: How long a bulk PUT takes; beyond 0.5 its reply is 202, and it goes on after that.
         bulk_stops_after: What goes on after the reply is dropped after so many alarms, and nobody is told.
         upsert: Whether `POST /alarm/alarms/upsert` is there, or with which status it is refused.
+        restricted_pages: How pages are cut for a user who lacks ROLE_ALARM_READ. In both the reply's
+            `currentPage` is the place of the next alarm that was not looked at. `offset`: a page is filled
+            with what the user may see until it is full or 10 x max(pageSize, 100) alarms were looked at,
+            and `currentPage` of the request, as of `next`, is the place to go on from. `page`: it is the
+            number of a page, out of which everything that is not open to the user is left.
     """
 
     bump_last_updated_on_repeat: bool = True
@@ -80,6 +92,7 @@ class Behaviour:
     bulk_seconds: float = 0.0
     bulk_stops_after: int | None = None
     upsert: Literal["there", 404, 405] = "there"
+    restricted_pages: Literal["offset", "page"] = "offset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +137,30 @@ class LoginSettings:
     internal: bool = True
     lifetime: float = 172_800.0
     sessions: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThrottleSettings:
+    """The tenant's limit on requests. It is off unless both `requests` and `queue` are set, as there.
+
+    Args:
+        requests: So many a second; the platform calls it `limit.http.requests`.
+        queue: So many more wait for their turn (`limit.http.queue`); beyond that the answer is 429.
+        retry_after: Seconds in the `Retry-After` of a 429. None sends none: it is not confirmed that the
+            platform does.
+    """
+
+    requests: float | None = None
+    queue: int | None = None
+    retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no limit."""
+        rate, room = self.requests, self.queue
+        if (rate is not None and not 0 < rate < 1e9) or (room is not None and room < 0):
+            raise ValueError("requests is above 0, queue is 0 or more")
+        if self.retry_after is not None and not 0 <= self.retry_after < 1e9:
+            raise ValueError("retry_after is 0 or more seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import anyio
 from tocsin.emulator._errors import RefusedError, invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
+from tocsin.emulator._settings import ThrottleSettings
 from tocsin.emulator.faults import Ordered, from_json
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Control:
             ),
             "expire_tokens": lambda body: emulator.access.expire_tokens(body.get("token")),
             "issue_token": self._issue_token,
+            "throttle": self._throttle,
             "remove_alarm": lambda body: emulator.store.remove(str(body.get("id"))),
             "publish": lambda body: emulator.publish(_text(body, "channel"), body.get("data")),
         }
@@ -100,6 +102,7 @@ class Control:
             "requests": emulator.requests.total,
             "channels": dict(emulator.requests.channels),
             "down": emulator.down,
+            "throttle": emulator.throttle.state(),
         })  # fmt: skip
 
     def faults(self, _exchange: Exchange) -> Reply:
@@ -177,6 +180,20 @@ class Control:
     def _issue_token(self, body: Mapping[str, Any]) -> str:
         lifetime = _number(body, "lifetime") if "lifetime" in body else None
         return self._emulator.access.issue_token(_text(body, "user"), lifetime=lifetime)
+
+    def _throttle(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        requests, queue, after = (body.get(name) for name in ("requests", "queue", "retryAfter"))
+        for name, value in (("requests", requests), ("queue", queue), ("retryAfter", after)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise invalid(f"{name} must be a number or null")
+        if queue is not None and not isinstance(queue, int):
+            raise invalid("queue must be a whole number")
+        try:
+            settings = ThrottleSettings(requests=requests, queue=queue, retry_after=after)
+        except ValueError as error:
+            raise invalid(str(error)) from None
+        self._emulator.throttle.settings = settings
+        return self._emulator.throttle.state()
 
 
 def _order(order: Ordered) -> dict[str, Any]:

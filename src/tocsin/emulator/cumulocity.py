@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from tocsin.emulator._access import ALARM_ADMIN, ALARM_READ, Access
+from tocsin.emulator._access import ALARM_READ, Access
 from tocsin.emulator._bulk import BulkApi
 from tocsin.emulator._errors import RefusedError, forbidden
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
 from tocsin.emulator._query import Paging, Query, flag, paging, parse
+from tocsin.emulator._restricted import restricted_page
+from tocsin.emulator._rights import Rights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from tocsin.emulator._store import Store, Submitted
 
 _ALARMS: Final = "/alarm/alarms"
+_COUNTED: Final = 100
+"""How far is counted for users with inventory roles alone."""
 _NOT_STORED: Final = frozenset({"TRANSIENT", "CEP"})
 _TEMPLATES: Final = {
     "alarmsForStatus": "status={status}",
@@ -64,20 +69,22 @@ class AlarmApi:
         """A page, newest first by the alarm's time. A user without the role sees fewer, not an error."""
         query, page = self._query(exchange, "list"), paging(exchange.params)
         found = self._found(exchange, query)
-        start = (page.page - 1) * page.size
-        shown = found[start : start + page.size]
-        restricted = not exchange.user.may(ALARM_READ)
+        rights = self._rights(exchange)
+        shown: Sequence[Alarm]
         statistics: dict[str, Any] = {"currentPage": page.page, "pageSize": page.size}
-        if restricted:
-            # What an inventory role opens is filtered after paging: short pages, an offset, no totals.
-            statistics |= {"currentPage": start, "totalPages": None, "totalElements": None}
-            shown = [alarm for alarm in shown if alarm.source in exchange.user.sources]
+        if not rights.reads_all:
+            cut = restricted_page(found, page, rights.reads, self._settings.behaviour.restricted_pages)
+            shown, following = cut.rows, cut.following
+            statistics |= {"currentPage": cut.place, "totalPages": None, "totalElements": None}
         else:
+            start = (page.page - 1) * page.size
+            shown = found[start : start + page.size]
             statistics |= _totals(page, len(found))
-        more = start + page.size < len(found)
-        if not restricted and self._settings.behaviour.next_after_full_page:
-            more = len(shown) == page.size
-        links = _links(exchange, page, more=more)
+            more = start + page.size < len(found)
+            if self._settings.behaviour.next_after_full_page:
+                more = len(shown) == page.size
+            following = page.page + 1 if more else None
+        links = _links(exchange, page, following)
         rows = b",".join([alarm.raw or self._store.raw(alarm) for alarm in shown])
         body = b'{"alarms":[%s],"statistics":%s,%s' % (rows, dump(statistics), dump(links)[1:])
         return Reply(200, body, "alarmCollection")
@@ -85,26 +92,26 @@ class AlarmApi:
     def count(self, exchange: Exchange) -> Reply:
         """A bare number. Users with inventory roles only are never told more than 100."""
         found = self._found(exchange, self._query(exchange, "count"))
-        number = len(found)
-        if not exchange.user.may(ALARM_READ):
-            number = min(100, sum(alarm.source in exchange.user.sources for alarm in found))
+        number, rights = len(found), self._rights(exchange)
+        if not rights.reads_all:
+            number = min(_COUNTED, sum(rights.reads(alarm.source) for alarm in found))
         return Reply(200, b"%d" % number, "text")
 
     def get(self, exchange: Exchange, id: str) -> Reply:
         """One alarm."""
-        if not exchange.user.may(ALARM_READ) and not exchange.user.sources:
+        rights = self._rights(exchange)
+        if not rights.reads_any:
             raise forbidden()
         if exchange.lag is None:
             alarm = self._store.find(id)
         else:
             alarm = self._store.find_as_of(id, self._clock.now_ms() - round(exchange.lag * 1000))
-        if not exchange.user.may(ALARM_READ) and alarm.source not in exchange.user.sources:
-            raise forbidden()
+        rights.need_read(alarm.source)
         return Reply(200, self._store.raw(alarm), "alarm")
 
     def create(self, exchange: Exchange) -> Reply:
         """Create, count a repeat, or suppress: always 201."""
-        exchange.user.need(ALARM_ADMIN)
+        self._need_source(exchange)
         submitted = self._store.submit(
             exchange.object,
             silent=exchange.mode == "QUIESCENT",
@@ -117,7 +124,7 @@ class AlarmApi:
         """Create, or let the open alarm of that source and type take what is sent."""
         if self._settings.behaviour.upsert == 404:
             raise RefusedError(404, "general/notFound", "No such resource: /alarm/alarms/upsert")
-        exchange.user.need(ALARM_ADMIN)
+        self._need_source(exchange)
         submitted = self._store.upsert(
             exchange.object,
             count=bool(flag(exchange.params, "incrementCount")),
@@ -134,10 +141,26 @@ class AlarmApi:
 
     def update(self, exchange: Exchange, id: str) -> Reply:
         """Change one."""
-        exchange.user.need(ALARM_ADMIN)
+        rights = self._rights(exchange)
+        if not rights.writes_any:
+            raise forbidden()
+        rights.need_write(self._store.find(id).source)
         silent = exchange.mode in {"QUIESCENT", "CEP"}
         alarm = self._store.change(id, exchange.object, silent=silent, by=exchange.author)
         return Reply(200, self._store.raw(alarm), "alarm")
+
+    def _rights(self, exchange: Exchange) -> Rights:
+        return Rights(exchange.user, self._store.devices)
+
+    def _need_source(self, exchange: Exchange) -> None:
+        """Refuse with 403 who may not write alarms of the source that the body names."""
+        rights = self._rights(exchange)
+        if not rights.writes_any:
+            raise forbidden()
+        source = exchange.object.get("source")
+        id = source.get("id") if isinstance(source, Mapping) else None
+        if id is not None:  # what has none is refused for that
+            rights.need_write(str(id))
 
     def _query(self, exchange: Exchange, use: Any) -> Query:
         return parse(exchange.params, use, last_updated=self._settings.behaviour.last_updated)
@@ -199,7 +222,7 @@ def _totals(page: Paging, number: int) -> dict[str, int]:
     return totals
 
 
-def _links(exchange: Exchange, page: Paging, *, more: bool) -> dict[str, str]:
+def _links(exchange: Exchange, page: Paging, following: int | None) -> dict[str, str]:
     asked = [
         pair
         for pair in parse_qsl(exchange.query, keep_blank_values=True)
@@ -213,6 +236,6 @@ def _links(exchange: Exchange, page: Paging, *, more: bool) -> dict[str, str]:
     links = {"self": url(page.page)}
     if page.page > 1:
         links["prev"] = url(page.page - 1)
-    if more:
-        links["next"] = url(page.page + 1)
+    if following is not None:
+        links["next"] = url(following)
     return links
