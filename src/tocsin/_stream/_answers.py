@@ -133,12 +133,14 @@ class WindowAnswer(Generic[A]):
         more: The server offers a further page.
         date: The ``Date`` header in ms, None where it was missing.
         unreadable: Rows that were there and could not be understood.
+        next_page: The page number in the server's link to the further page, None where it names none.
     """
 
     rows: Sequence[Observed[A]]
     more: bool
     date: int | None = None
     unreadable: int = 0
+    next_page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ class RecoveryPolicy:
             missed.
         silence: After misses turned out to be silent writes, no new session is made for this long.
         page_size: Rows a request asks for.
-        empty_pages: So many pages in a row without a new row end a window whose server goes on offering more.
+        empty_pages: So many pages in a row without a new row end a window whose server goes on offering more;
+            ten times as many if they are empty, for users with inventory roles are shown alarms of others
+            as nothing.
         settle_limit: Alarms read by id at once.
         settle_flood: More alarms in doubt than this are read by a sweep instead.
         check_rate: Vanished alarms that are read by id, per second.

@@ -8,7 +8,7 @@ followed.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tocsin._stream._policy import RecoveryPolicy
 
 __all__ = ["Basis", "Plan", "Purpose", "Window"]
+
+
+_STALE: Final = 10
+"""A page that brings known rows only weighs as much as so many empty ones."""
 
 
 class Purpose(Enum):
@@ -63,11 +67,11 @@ class Window:
     __slots__ = (
         "created_from",
         "created_to",
-        "empties",
         "page",
         "partition",
         "resolved",
         "seen",
+        "stale",
         "updated_from",
     )
 
@@ -84,7 +88,7 @@ class Window:
         self.updated_from = updated_from
         self.created_from, self.created_to = created
         self.page = 1
-        self.empties = 0
+        self.stale = 0
         self.seen: set[str] = set()
 
     def part(self, low: int | None, high: int | None) -> Window:
@@ -184,7 +188,7 @@ class Plan:
         if parts:
             self._todo.extend(parts)
         else:
-            self._follow(window, answer.rows, policy)
+            self._follow(window, answer, policy)
 
     def _account(self, answer: WindowAnswer[Any]) -> None:
         stamps = [row.updated for row in answer.rows if row.updated is not None]
@@ -226,16 +230,19 @@ class Plan:
         parts.append(window.part(cut, cut + 1))
         return [*parts, window.part(cut + 1, high)] if high != cut + 1 else parts
 
-    def _follow(self, window: Window, rows: Sequence[Observed[Any]], policy: RecoveryPolicy) -> None:
+    def _follow(self, window: Window, answer: WindowAnswer[Any], policy: RecoveryPolicy) -> None:
         """Ask for the next page, unless page after page brings nothing new."""
-        fresh = {row.id for row in rows} - window.seen
+        fresh = {row.id for row in answer.rows} - window.seen
         window.seen |= fresh
-        window.empties = 0 if fresh else window.empties + 1
-        if window.empties >= policy.empty_pages:
+        empty = not answer.rows and not answer.unreadable
+        window.stale = 0 if fresh else window.stale + (1 if empty else _STALE)
+        if window.stale >= policy.empty_pages * _STALE:
             self.notices.append("the server offers page after page without a new row: taken as the end")
             return
         self.paged |= window.updated_from is None
-        window.page += 1
+        # For users with inventory roles it is no number of a page but the place where the last one ended.
+        told = answer.next_page
+        window.page = told if told is not None and told > window.page else window.page + 1
         self._todo.append(window)
 
     def cursor(self, policy: RecoveryPolicy) -> int | None:

@@ -20,7 +20,9 @@ from tocsin._stream._answers import (
 )
 from tocsin.cumulocity._live import LiveAlarms
 from tocsin.cumulocity._observe import alarm_id, observe, read_alarm
+from tocsin.cumulocity._paging import next_page
 from tocsin.cumulocity._proof import ONCE
+from tocsin.cumulocity._reading import count_alarms
 from tocsin.cumulocity._window import read_one, read_window
 from tocsin.cumulocity.models import Alarm
 from tocsin.errors import (
@@ -141,7 +143,7 @@ class AlarmFeed:
                     rows.append(observe(alarm, raw, severities=self._scope.severities))
             except ProtocolError:
                 unreadable += 1
-        return WindowAnswer(rows, window.more, _millis(window.date), unreadable)
+        return WindowAnswer(rows, window.more, _millis(window.date), unreadable, next_page(window))
 
     async def _one(self, read: ReadOne) -> Answer[bytes]:
         try:
@@ -160,8 +162,10 @@ class AlarmFeed:
             return Checked(sound=True)
         core = self._proof.view(self._core)
         for partition in self._scope.partitions:  # inventory roles open devices one by one
-            window = await read_window(core, self._scope.probe(partition), page_size=1)
-            if window.rows:
+            probe = self._scope.probe(partition)
+            window = await read_window(core, probe, page_size=1)
+            # An empty page that others follow may have looked at alarms of other devices only.
+            if window.rows or (window.more and await count_alarms(core, probe)):
                 return Checked(sound=True)
         return Checked(sound=False)
 

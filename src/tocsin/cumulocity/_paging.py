@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tocsin.cumulocity._window import Window
 
-__all__ = ["Ask", "Position"]
+__all__ = ["Ask", "Position", "next_page"]
 
 _STALE: Final = 10
 """Pages in a row that bring nothing but what was read before, beyond the furthest place reached."""
@@ -149,8 +149,7 @@ class Position:
         return (ask.page - 1) * size, size
 
     def _follow(self, ask: Ask, window: Window) -> None:
-        # Only what follows the "?": the host may be an internal one, or no host at all.
-        link = dict(parse_qsl((window.next or "").partition("?")[2].partition("#")[0]))
+        link = _link(window)
         extra = tuple((name, value) for name, value in link.items() if name not in self._ours)
         page, size = _number(link.get("currentPage")), _number(link.get("pageSize"))
         following = Ask(page or ask.page + 1, min(size or ask.size, self._size), extra)
@@ -171,6 +170,19 @@ class Position:
         if self._stale > _STALE or self._empty > _EMPTY:
             what = "nothing new" if self._stale > _STALE else "nothing"
             raise ProtocolError(f"the server gives page after page with {what} and always promises another")
+
+
+def next_page(window: Window) -> int | None:
+    """The page number in the link to what comes next; None where it names none.
+
+    Users with inventory roles alone must take it from there: theirs is a place, not the number of a page.
+    """
+    return _number(_link(window).get("currentPage"))
+
+
+def _link(window: Window) -> dict[str, str]:
+    # Only what follows the "?": the host may be an internal one, or no host at all.
+    return dict(parse_qsl((window.next or "").partition("?")[2].partition("#")[0]))
 
 
 def _is_restricted(ask: Ask, window: Window, size: int) -> bool:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Unpack
 
+    from tocsin._http._core import HttpCore
     from tocsin._http._pages import Walk
     from tocsin.cumulocity._query import AlarmFilter, CountFilters, ListFilters
     from tocsin.cumulocity.models import Alarm, AuditRecord
 
-__all__ = ["PAGE_SIZE", "AlarmReading"]
+__all__ = ["PAGE_SIZE", "AlarmReading", "count_alarms"]
 
 PAGE_SIZE: Final = 2000
 """The most rows that the platform gives at a time."""
@@ -136,9 +137,18 @@ class AlarmReading(AlarmService):
         return response.parsed(_resource)
 
     async def _count(self, wanted: AlarmFilter) -> int:
-        request = Request("GET", f"{ALARMS}/count", wanted.query(), accept="application/json, text/plain")
-        response = await self._core.send(request)
-        return response.parsed(_number)
+        return await count_alarms(self._core, wanted.query())
+
+
+async def count_alarms(core: HttpCore, query: tuple[tuple[str, str], ...]) -> int:
+    """Ask how many alarms a query finds. Cancelling it is safe.
+
+    Raises:
+        ProtocolError: The answer is no number.
+        TocsinError: See `HttpCore.send`.
+    """
+    request = Request("GET", f"{ALARMS}/count", query, accept="application/json, text/plain")
+    return (await core.send(request)).parsed(_number)
 
 
 def _check_size(page_size: object) -> None:

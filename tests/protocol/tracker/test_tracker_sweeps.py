@@ -177,13 +177,30 @@ def test_a_short_page_is_not_the_end() -> None:
     assert bench.t.begun
 
 
-@pytest.mark.parametrize("row", [[], [seen("1", "A", -1)]], ids=["empty pages", "the same page for ever"])
-def test_a_next_that_never_ends_ends(row) -> None:
+def test_the_next_page_is_the_one_that_the_link_names() -> None:
     bench = Bench(start=False, policy=SMALL)
     bench.t.connected(0.0, bench.wall, session=1)
-    for _ in range(10):
-        if not bench.t.begun:
-            bench.page(*row, more=True)
+    bench.page(seen("1", "A", -1), more=True, next_page=1001)
+    read = bench.window()
+    assert read.page == 1001
+    bench.page(read=read, more=True, next_page=7)  # never backwards
+    read = bench.window()
+    assert read.page == 1002
+    assert bench.page(seen("2", "A", -2), read=read) == ["CREATE 2A snapshot"]
+    assert bench.t.begun
+
+
+@pytest.mark.parametrize(
+    ("row", "pages"),
+    [([], 30), ([seen("1", "A", -1)], 4)],
+    ids=["empty pages", "the same page for ever"],
+)
+def test_a_next_that_never_ends_ends(row, pages) -> None:
+    bench = Bench(start=False, policy=SMALL)
+    bench.t.connected(0.0, bench.wall, session=1)
+    for number in range(pages):
+        assert not bench.t.begun, number
+        bench.page(*row, more=True)
     assert bench.t.begun
     assert any("without a new row" in notice for notice in bench.t.notices())
 

@@ -124,7 +124,7 @@ class Bench:
         return self.gives()
 
     def page(self, *rows: Observed[str], read: ReadWindow | None = None, more: bool = False, **more_of: Any):
-        answer = WindowAnswer(list(rows), more, more_of.get("date", self.date), more_of.get("unreadable", 0))
+        answer = WindowAnswer(list(rows), more, **{"date": self.date, **more_of})
         return self.answer(read or self.window(), answer)
 
     def settle(self, state: Observed[str] | None, read: ReadOne | None = None) -> list[str]:
