@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ DERIVED: Final = frozenset(
     }
 )
 FIXED: Final = DERIVED | {"type", "time", "source"}
+_BAD_NAME: Final = re.compile(r"[\s.,*\[\]()@$/']")
 _MANDATORY: Final = ("type", "time", "text", "severity", "source")
 
 
@@ -75,6 +77,12 @@ class Alarm:
         return self.status in OPEN
 
 
+def _check_names(body: Mapping[str, Any]) -> None:
+    for name in body:
+        if not name or _BAD_NAME.search(name):
+            raise invalid(f"not the name of a fragment: {name!r:.80}")
+
+
 def draft(body: Mapping[str, Any]) -> dict[str, Any]:
     """Check what a POST brings and bring it into the platform's spelling.
 
@@ -93,6 +101,7 @@ def draft(body: Mapping[str, Any]) -> dict[str, Any]:
     source = body["source"]
     if not isinstance(source, Mapping) or not isinstance(source.get("id"), str | int):
         raise invalid("source must be an object with an id")
+    _check_names(body)
     made = {key: value for key, value in body.items() if key not in DERIVED and value is not None}
     made["source"] = {"id": str(source["id"])}
     made.setdefault("status", "ACTIVE")
@@ -155,6 +164,7 @@ def changed(alarm: Alarm, changes: Mapping[str, Any], now: int, *, reject: bool)
     fixed = sorted(FIXED & changes.keys())
     if fixed and reject:
         raise invalid(f"Following fields cannot be changed: {','.join(fixed)}")
+    _check_names(changes)
     doc = dict(alarm.doc)
     for key, value in changes.items():
         if key in CHANGEABLE:
@@ -186,6 +196,7 @@ def upserted(alarm: Alarm, changes: Mapping[str, Any], now: int, *, count: bool)
     if not count:
         return made
     doc = {**made.doc, "count": alarm.doc["count"] + 1, "lastUpdated": to_text(now)}
+    doc.setdefault("firstOccurrenceTime", doc["time"])
     return Alarm(alarm.number, doc, alarm.created, now)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tocsin.emulator._emulator import Emulator
+
+_log = logging.getLogger("tocsin.emulator")
 
 CONTROL: Final = "/__emulator__"
 REALTIME: Final = ("/notification/realtime", "/cep/realtime")
@@ -74,6 +77,14 @@ class App:
                 reply = await self._handle(exchange)
         except RefusedError as refused:
             reply = Reply(refused.status, refused.body(), "error", refused.headers)
+        except GoneError:
+            raise
+        except Exception:
+            if tap.begun:
+                raise
+            _log.exception("the emulator failed at %s %.200s", method, exchange.path)
+            wrong = RefusedError(500, "general/internalError", "The emulator failed; its log says why")
+            reply = Reply(wrong.status, wrong.body(), "error")
         if reply is not None:
             await self._reply(exchange, reply)
 
@@ -81,7 +92,7 @@ class App:
         limit = self._emulator.settings.limits.body
         declared = headers.get("content-length", "0")
         too_large = RefusedError(413, "general/tooLarge", f"A request's body has at most {limit} bytes here")
-        if not declared.isdigit() or int(declared) > limit:
+        if not (declared.isascii() and declared.isdigit()) or int(declared) > limit:
             raise too_large
         body = b""
         more = True
@@ -116,6 +127,8 @@ class App:
                 browser=exchange.headers.get("usexbasic", "").lower() != "true",
             )
         handler, named = self._routes.find(exchange.method, exchange.path)
+        if (exchange.method, exchange.path) not in PUBLIC:  # a log-in is a form
+            exchange.need_json()
         exchange.media_type("text" if exchange.path.endswith("/count") else "")  # 406 before anything is done
         with emulator.store.lock:
             result = handler(exchange, **named)
@@ -170,8 +183,10 @@ class App:
 
 def _path(scope: Scope) -> str:
     """The decoded path; slashes too many mean nothing, but a slash within a part (`%2F`) stays one."""
-    raw = scope.get("raw_path") or quote(scope["path"]).encode()
-    return "/" + "/".join(unquote(part) for part in raw.decode("latin-1").split("/") if part)
+    raw = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    if "://" in raw and not raw.startswith("/"):  # the absolute form, as proxies are asked
+        raw = raw.partition("://")[2].partition("/")[2]
+    return "/" + "/".join(unquote(part) for part in raw.split("/") if part)
 
 
 def _messages(exchange: Exchange) -> Sequence[Any]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlencode
 
 from tocsin.emulator._access import AUDIT_READ
 from tocsin.emulator._clock import to_text
 from tocsin.emulator._errors import missing
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
-from tocsin.emulator._query import paging
+from tocsin.emulator._query import date_range, paging, totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tocsin.emulator._alarms import Alarm
     from tocsin.emulator._author import Author
+    from tocsin.emulator._query import Range
 
 _RECORDS: Final = "/audit/auditRecords"
 _UNTOLD: Final = frozenset({"lastUpdated", "self"})
@@ -50,12 +52,23 @@ class AuditTrail:
         self._number += 1
         self._records.append(Record(self._number, at, author, before, after))
 
-    def select(self, source: str | None = None, user: str | None = None) -> list[Record]:
-        """The records of one alarm or of all, newest first."""
+    def select(self, wanted: Mapping[str, str], within: Range) -> list[Record]:
+        """The records that are wanted, newest first.
+
+        Args:
+            wanted: `source` (an alarm's id), `user`, `application` and `type`; others count for nothing.
+            within: Their time.
+        """
+        if wanted.get("type", "Alarm") != "Alarm":
+            return []
+        source, user, application = (wanted.get(name) for name in ("source", "user", "application"))
         return [
             record
             for record in reversed(self._records)
-            if source in (None, record.after.id) and user in (None, record.author.user)
+            if source in (None, record.after.id)
+            and user in (None, record.author.user)
+            and application in (None, record.author.application)
+            and record.at in within
         ]
 
     def find(self, id: str) -> Record:
@@ -102,19 +115,19 @@ class AuditApi:
         routes.add(_RECORDS + "/{id}", GET=self.get)
 
     def list(self, exchange: Exchange) -> Reply:
-        """A page, newest first; the filters are `source` and `user`."""
+        """A page, newest first, by `source`, `user`, `application`, `type`, `dateFrom` and `dateTo`."""
         exchange.user.need(AUDIT_READ)
         page = paging(exchange.params)
         wanted = {name: values[0] for name, values in exchange.params.items()}
-        found = self._trail.select(wanted.get("source"), wanted.get("user"))
+        found = self._trail.select(wanted, date_range(exchange.params))
         start = (page.page - 1) * page.size
         shown = found[start : start + page.size]
-        kept = "".join(f"{name}={wanted[name]}&" for name in ("source", "user") if name in wanted)
-        url = f"{exchange.base}{_RECORDS}?{kept}pageSize={page.size}&currentPage="
+        kept = {name: text for name, text in wanted.items() if name not in {"pageSize", "currentPage"}}
+        url = f"{exchange.base}{_RECORDS}?{urlencode({**kept, 'pageSize': page.size, 'currentPage': ''})}"
         body: dict[str, Any] = {
             "self": f"{url}{page.page}",
             "auditRecords": [self._trail.view(record) for record in shown],
-            "statistics": {"currentPage": page.page, "pageSize": page.size},
+            "statistics": {"currentPage": page.page, "pageSize": page.size, **totals(page, len(found))},
         }
         if len(shown) == page.size:
             body["next"] = f"{url}{page.page + 1}"

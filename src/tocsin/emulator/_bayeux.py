@@ -177,7 +177,10 @@ class Hub:
         channels: list[Any] = named if isinstance(named, list) else [named]
         echo: dict[str, Any] = {"clientId": session.id, "subscription": named}
         for channel in channels if wanted else ():
-            if error := self._refusal(channel, caller):
+            error = self._refusal(channel, caller)
+            if error is None and len(session.channels) + len(channels) > self._limits.channels:
+                error = f"403:{channel:.100}:too_many_channels"
+            if error is not None:
                 return failure(message, error, **echo)
         for channel in channels:
             if wanted:

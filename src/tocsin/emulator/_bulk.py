@@ -38,10 +38,10 @@ class BulkApi:
         status = exchange.object.get("status")
         if set(exchange.object) != {"status"} or not isinstance(status, str):
             raise invalid("Only status can be changed")
-        author = exchange.author
+        author, silent = exchange.author, exchange.mode in {"QUIESCENT", "CEP"}
 
         def change(id: str) -> None:
-            self._store.change(id, {"status": status}, by=author)
+            self._store.change(id, {"status": status}, silent=silent, by=author)
 
         ids = self._ids(self._query(exchange, "update"))
         seconds = self._behaviour.bulk_seconds

@@ -14,7 +14,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
-    r"(?:([Zz])|([+-])(\d\d):?(\d\d)?)?)?"
+    r"(?:([Zz])|([+-])(\d\d):?(\d\d)?)?)?",
+    re.ASCII,
 )
 
 

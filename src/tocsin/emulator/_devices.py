@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ _PARENTS: Final = {
     "childAssets": "assetParents",
     "childAdditions": "additionParents",
 }
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DERIVED: Final = frozenset({"id", "self", "creationTime", "lastUpdated", *KINDS, *_PARENTS.values()})
 
 
@@ -52,7 +54,7 @@ class Device:
         """Whether alarms for it are suppressed: a response interval of zero or less."""
         availability = self.doc.get("c8y_RequiredAvailability")
         interval = availability.get("responseInterval") if isinstance(availability, Mapping) else None
-        if isinstance(interval, str) and interval.lstrip("-").isdigit():
+        if isinstance(interval, str) and _WHOLE.fullmatch(interval):
             interval = int(interval)
         return isinstance(interval, int | float) and interval <= 0
 

@@ -24,6 +24,8 @@ JSON: Final = "application/json"
 _VENDOR: Final = "application/vnd.com.nsn.cumulocity.{}+json;charset=UTF-8;ver=0.9"
 _COUNTED: Final = 10_000  # distinct requests that are counted apart
 _LOGGED: Final = 2000
+_LONG: Final = 2000  # characters that are kept of what a client sent
+_CHANNELS: Final = 1000
 
 
 class Exchange:
@@ -97,6 +99,16 @@ class Exchange:
             return load(self.body)
         except ValueError:
             raise RefusedError(400, "general/malformedRequest", "The request's body is not JSON") from None
+
+    def need_json(self) -> None:
+        """Refuse a body that says that it is something else; one that says nothing is read as JSON.
+
+        Raises:
+            RefusedError: 415.
+        """
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self.body and kind and "json" not in kind:
+            raise RefusedError(415, "general/unsupportedMediaType", f"No body of the type {kind:.60} is read")
 
     @property
     def object(self) -> Mapping[str, Any]:
@@ -193,6 +205,17 @@ class Logged:
     channels: tuple[str, ...]
     user_agent: str
 
+    def trimmed(self) -> Logged:
+        """The same, with what a client could make long cut off."""
+        return Logged(
+            self.at,
+            self.method[:_LONG],
+            self.path[:_LONG],
+            self.query[:_LONG],
+            tuple(channel[:_LONG] for channel in self.channels[:_CHANNELS]),
+            self.user_agent[:_LONG],
+        )
+
 
 @dataclass(slots=True)
 class Requests:
@@ -213,6 +236,7 @@ class Requests:
     def count(self, logged: Logged) -> None:
         """Add one."""
         self.total += 1
+        logged = logged.trimmed()
         key = (logged.method, logged.path)
         self.by[key if key in self.by or len(self.by) < _COUNTED else (logged.method, "…")] += 1
         for channel in logged.channels:

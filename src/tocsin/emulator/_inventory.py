@@ -12,7 +12,7 @@ from tocsin.emulator._errors import invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._inventory_query import InventoryQuery
 from tocsin.emulator._json import dump
-from tocsin.emulator._query import paging
+from tocsin.emulator._query import paging, totals
 
 if TYPE_CHECKING:
     from tocsin.emulator._store import Store
@@ -46,12 +46,8 @@ class Inventory:
         body: dict[str, Any] = {
             "self": f"{url}{page.page}",
             "managedObjects": [self._store.device_view(device) for device in shown],
-            "statistics": {"currentPage": page.page, "pageSize": page.size},
+            "statistics": {"currentPage": page.page, "pageSize": page.size, **totals(page, len(found))},
         }
-        if page.total_pages:
-            body["statistics"]["totalPages"] = -(-len(found) // page.size)
-        if page.total_elements:
-            body["statistics"]["totalElements"] = len(found)
         if len(shown) == page.size:
             body["next"] = f"{url}{page.page + 1}"
         if page.page > 1:

@@ -56,16 +56,16 @@ class InventoryQuery:
             devices.sort(key=lambda device: str(_value(device, name) or ""), reverse=direction == "desc")
 
     def _either(self) -> Test:
-        test = self._both()
+        tests = [self._both()]
         while self._take("or"):
-            test = _or(test, self._both())
-        return test
+            tests.append(self._both())
+        return _any_of(tests)
 
     def _both(self) -> Test:
-        test = self._one()
+        tests = [self._one()]
         while self._take("and"):
-            test = _and(test, self._one())
-        return test
+            tests.append(self._one())
+        return _all_of(tests)
 
     def _one(self) -> Test:
         self._depth += 1
@@ -128,12 +128,12 @@ def _any(_device: Device) -> bool:
     return True
 
 
-def _and(left: Test, right: Test) -> Test:
-    return lambda device: left(device) and right(device)
+def _all_of(tests: list[Test]) -> Test:
+    return lambda device: all(test(device) for test in tests)
 
 
-def _or(left: Test, right: Test) -> Test:
-    return lambda device: left(device) or right(device)
+def _any_of(tests: list[Test]) -> Test:
+    return lambda device: any(test(device) for test in tests)
 
 
 def _text(literal: str) -> str:

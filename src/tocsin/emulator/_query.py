@@ -157,6 +157,21 @@ def paging(params: Mapping[str, Sequence[str]]) -> Paging:
     )
 
 
+def totals(page: Paging, number: int) -> dict[str, int]:
+    """The totals that are asked for, of so many rows."""
+    found = {}
+    if page.total_pages:
+        found["totalPages"] = -(-number // page.size)
+    if page.total_elements:
+        found["totalElements"] = number
+    return found
+
+
+def date_range(params: Mapping[str, Sequence[str]]) -> Range:
+    """`dateFrom` and `dateTo`."""
+    return _range(params, "dateFrom")
+
+
 def _kinds(names: frozenset[str]) -> frozenset[str]:
     if "withSourceChildren" in names:
         return frozenset({"childDevices", "childAssets", "childAdditions"})

@@ -104,6 +104,7 @@ class Limits:
         alarms: Alarms held; more is 507.
         devices: Devices held; more is 507.
         sessions: Bayeux sessions; more refuses the handshake.
+        channels: Channels of one session; more are refused.
         held: Polls held at once; more are answered at once.
         queue: Events queued for one session; a session that is further behind is forgotten.
         audit: Audit records kept; older ones are dropped.
@@ -115,6 +116,7 @@ class Limits:
     alarms: int = 1_000_000
     devices: int = 200_000
     sessions: int = 1000
+    channels: int = 10_000
     held: int = 1000
     queue: int = 100_000
     audit: int = 200_000

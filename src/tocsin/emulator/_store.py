@@ -202,7 +202,8 @@ class Store:
         by: Author = NOBODY,
     ) -> Submitted:
         """An upsert: the open alarm of that source and type takes what is sent, or a new one is made."""
-        given = {"text": "", "severity": "MAJOR", "time": to_text(self._clock.now_ms()), **body}
+        sent = {key: value for key, value in body.items() if value is not None}
+        given = {"text": "", "severity": "MAJOR", "time": to_text(self._clock.now_ms()), **sent}
         made = _alarms.draft(given)
         before = self._index.repeat_of(made["source"]["id"], made["type"])
         if before is None or not stored:

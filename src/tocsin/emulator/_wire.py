@@ -97,6 +97,11 @@ class Tap:
                 case _:
                     pass
 
+    @property
+    def begun(self) -> bool:
+        """Whether an answer was begun."""
+        return self._status != 0
+
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the answer. The headers leave with the first bytes if a fault may still hold them back."""
         self._status, self._headers = status, headers

@@ -58,11 +58,13 @@ class Control:
             "forget_sessions": lambda body: emulator.forget_sessions(
                 advise=_flag(body, "advise", default=True)
             ),
-            "expire_tokens": lambda body: emulator.access.expire_tokens(body.get("token")),
+            "expire_tokens": lambda body: emulator.access.expire_tokens(
+                None if body.get("token") is None else _text(body, "token")
+            ),
             "issue_token": self._issue_token,
             "throttle": self._throttle,
             "remove_alarm": lambda body: emulator.store.remove(str(body.get("id"))),
-            "publish": lambda body: emulator.publish(_text(body, "channel"), body.get("data")),
+            "publish": lambda body: emulator.publish(_channel(body), body.get("data")),
         }
 
     def __call__(self, exchange: Exchange) -> Reply:
@@ -155,7 +157,7 @@ class Control:
     def ledger(self, exchange: Exchange) -> Reply:
         """The writes after a number."""
         after = exchange.params.get("after", ["0"])[0]
-        if not after.isdigit():
+        if not (after.isascii() and after.isdigit() and len(after) < 19):
             raise invalid("after must be a number")
         entries = self._emulator.ledger.after(int(after))
         return _json({"seq": self._emulator.ledger.seq, "entries": [_entry(entry) for entry in entries]})
@@ -163,7 +165,7 @@ class Control:
     def lost(self, exchange: Exchange) -> Reply:
         """Compare a fold: `{"fold":{id: alarm},"since":null}`."""
         fold, since = exchange.object.get("fold"), exchange.object.get("since")
-        if not isinstance(fold, dict) or not (since is None or isinstance(since, int)):
+        if not isinstance(fold, dict) or not _is_fold(fold) or not (since is None or type(since) is int):
             raise invalid("fold is an object of alarms by id, since a number or null")
         wrong = self._emulator.ledger.lost(fold, since=since)
         return _json(
@@ -173,8 +175,8 @@ class Control:
     def duplicates(self, exchange: Exchange) -> Reply:
         """Check changes: `{"changes":[{"action":…,"id":…,"alarm":…}]}`."""
         changes = exchange.object.get("changes")
-        if not isinstance(changes, list) or not all(isinstance(change, dict) for change in changes):
-            raise invalid("changes is a list of objects")
+        if not isinstance(changes, list) or not all(_is_change(change) for change in changes):
+            raise invalid("changes is a list of objects with action, id and alarm")
         return _json({"duplicates": self._emulator.ledger.duplicates(changes)})
 
     def _issue_token(self, body: Mapping[str, Any]) -> str:
@@ -194,6 +196,17 @@ class Control:
             raise invalid(str(error)) from None
         self._emulator.throttle.settings = settings
         return self._emulator.throttle.state()
+
+
+def _is_fold(fold: Mapping[str, Any]) -> bool:
+    return all(alarm is None or isinstance(alarm, dict) for alarm in fold.values())
+
+
+def _is_change(change: object) -> bool:
+    if not isinstance(change, dict):
+        return False
+    told = change.get("action") is None or "id" in change
+    return told and isinstance(change.get("alarm"), dict | None)
 
 
 def _order(order: Ordered) -> dict[str, Any]:
@@ -220,6 +233,13 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise invalid(f"{name} must be a string")
     return value
+
+
+def _channel(body: Mapping[str, Any]) -> str:
+    channel = _text(body, "channel")
+    if not channel.startswith("/"):
+        raise invalid("channel begins with a slash, as /alarms/4711")
+    return channel
 
 
 def _flag(body: Mapping[str, Any], name: str, *, default: bool = False) -> bool:

@@ -11,7 +11,7 @@ from tocsin.emulator._bulk import BulkApi
 from tocsin.emulator._errors import RefusedError, forbidden
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
-from tocsin.emulator._query import Paging, Query, flag, paging, parse
+from tocsin.emulator._query import Paging, Query, flag, paging, parse, totals
 from tocsin.emulator._restricted import restricted_page
 from tocsin.emulator._rights import Rights
 
@@ -79,7 +79,7 @@ class AlarmApi:
         else:
             start = (page.page - 1) * page.size
             shown = found[start : start + page.size]
-            statistics |= _totals(page, len(found))
+            statistics |= totals(page, len(found))
             more = start + page.size < len(found)
             if self._settings.behaviour.next_after_full_page:
                 more = len(shown) == page.size
@@ -211,15 +211,6 @@ class TenantApi:
             "effectiveRoles": [{"id": role, "name": role} for role in sorted(user.roles)],
         }
         return Reply(200, dump(body), "currentUser")
-
-
-def _totals(page: Paging, number: int) -> dict[str, int]:
-    totals = {}
-    if page.total_pages:
-        totals["totalPages"] = -(-number // page.size)
-    if page.total_elements:
-        totals["totalElements"] = number
-    return totals
 
 
 def _links(exchange: Exchange, page: Paging, following: int | None) -> dict[str, str]:
