@@ -71,15 +71,28 @@ class EmulatorProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tocsin", "emulator", "--port", "0"],
+            [sys.executable, "-m", "tocsin", "emulator", "--port", "0", "--control"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         assert self._process.stdout is not None
+        assert self._process.stderr is not None
         line = self._process.stdout.readline()
         assert line.startswith("listening on "), line
         self.url = line.removeprefix("listening on ").strip()
+        told = [self._process.stderr.readline() for _ in range(2)]
+        self._token = told[-1].split()[-1]
+
+    def control(self, do: str, **body: Any) -> Any:
+        """Orders something over HTTP, as users of other languages do."""
+        reply = httpx.post(
+            f"{self.url}/__emulator__/actions",
+            json={"do": do, **body},
+            headers={"authorization": f"Bearer {self._token}"},
+        )
+        return reply.raise_for_status().json()["result"]
 
     def alarms(self, source: str) -> list[dict[str, Any]]:
         """The truth about a device, newest first, asked for in plain HTTP."""
@@ -106,3 +119,6 @@ class EmulatorProcess:
         assert self._process.wait(timeout=10) == 0
         assert self._process.stdout is not None
         self._process.stdout.close()
+        assert self._process.stderr is not None
+        assert "Traceback" not in self._process.stderr.read()
+        self._process.stderr.close()

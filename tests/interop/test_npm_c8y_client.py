@@ -103,6 +103,32 @@ def test_bulk(seen: Any, emulator: EmulatorProcess) -> None:
     assert seen["unfiltered"]["status"] == 422
 
 
+def test_roles(emulator: EmulatorProcess) -> None:
+    """A user with inventory roles alone: the vendor's client pages by places, as its comments say."""
+    roles = emulator.control("add_user", name="eve", password="eve", kind="no-alarms", sources=["4711"])
+    assert roles == ["ROLE_INVENTORY_READ"]
+    seen = javascript("c8y_client.js", emulator.url, "roles")
+    assert seen["sources"] == ["4711"]
+    assert len(seen["ids"]) >= 4
+    assert seen["ids"] == seen["open"], "each once, none left out"
+    *turned, last = seen["places"]
+    assert turned
+    assert all(place == following for place, following in turned), "a place, not the number of a page"
+    assert last[1] is None
+    assert seen["totals"] is None
+    assert seen["count"] == len(seen["open"])
+    assert (seen["create"]["status"], seen["detail"]["status"], seen["subscribed"]) == (403, 403, False)
+
+
+def test_throttled(emulator: EmulatorProcess) -> None:
+    emulator.control("throttle", requests=4, queue=3)
+    try:
+        seen = javascript("c8y_client.js", emulator.url, "throttled")
+    finally:
+        emulator.control("throttle")
+    assert set(seen["statuses"]) == {200, 429}
+
+
 def test_errors(seen: Any) -> None:
     assert {name: refusal["status"] for name, refusal in seen.items()} == {
         "missing": 404, "incomplete": 422, "severity": 422, "paging": 422,

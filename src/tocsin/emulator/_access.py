@@ -6,7 +6,7 @@ import base64
 import hmac
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from tocsin.emulator._errors import RefusedError, forbidden
 from tocsin.emulator._settings import LoginSettings
@@ -27,6 +27,7 @@ BOOTSTRAP: Final = "ROLE_APPLICATION_BOOTSTRAP"
 _MISSING: Final = "Full authentication is required to access this resource"
 
 Kind = Literal["full", "read-only", "no-alarms", "bootstrap"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _ROLES: Final[Mapping[Kind, frozenset[str]]] = {
     "full": frozenset({ALARM_READ, ALARM_ADMIN, AUDIT_READ, INVENTORY_READ, INVENTORY_ADMIN}),
     "read-only": frozenset({ALARM_READ, AUDIT_READ, INVENTORY_READ}),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from tocsin.emulator._access import KINDS
 from tocsin.emulator._errors import RefusedError, invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
@@ -63,6 +64,7 @@ class Control:
             ),
             "issue_token": self._issue_token,
             "throttle": self._throttle,
+            "add_user": self._add_user,
             "remove_alarm": lambda body: emulator.store.remove(str(body.get("id"))),
             "publish": lambda body: emulator.publish(_channel(body), body.get("data")),
         }
@@ -183,6 +185,20 @@ class Control:
         lifetime = _number(body, "lifetime") if "lifetime" in body else None
         return self._emulator.access.issue_token(_text(body, "user"), lifetime=lifetime)
 
+    def _add_user(self, body: Mapping[str, Any]) -> list[str]:
+        kind = body.get("kind", "full")
+        if kind not in KINDS:
+            raise invalid(f"kind is one of {', '.join(KINDS)}")
+        user = self._emulator.access.add_user(
+            _text(body, "name"),
+            _text(body, "password"),
+            kind,
+            sources=_texts(body, "sources"),
+            writes=_texts(body, "writes"),
+            code=None if body.get("code") is None else _text(body, "code"),
+        )
+        return sorted(user.roles)
+
     def _throttle(self, body: Mapping[str, Any]) -> dict[str, Any]:
         requests, queue, after = (body.get(name) for name in ("requests", "queue", "retryAfter"))
         for name, value in (("requests", requests), ("queue", queue), ("retryAfter", after)):
@@ -233,6 +249,13 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise invalid(f"{name} must be a string")
     return value
+
+
+def _texts(body: Mapping[str, Any], name: str) -> frozenset[str]:
+    values = body.get(name, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise invalid(f"{name} must be a list of strings")
+    return frozenset(values)
 
 
 def _channel(body: Mapping[str, Any]) -> str:

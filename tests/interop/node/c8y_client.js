@@ -262,6 +262,42 @@ const scenarios = {
     return { types, transport, early: early.seen.length, late: late.seen.length };
   },
 
+  // A user with inventory roles alone: pages end where the scan ends, and are followed by their links.
+  async roles() {
+    const client = await Client.authenticate(login, url);
+    const [mine, foreign] = ['4711', '4712'];
+    for (let i = 0; i < 9; i += 1) {
+      await client.alarm.create(alarm(i % 2 ? mine : foreign, `js_role_${i}`));
+    }
+    const eve = new Client(new (require('@c8y/client').BasicAuth)({ tenant: 't1', user: 'eve', password: 'eve' }), url);
+    eve.core.tenant = 't1';
+    const pages = [await eve.alarm.list({ pageSize: 3 })];
+    while (pages.at(-1).paging.nextPage && pages.length < 50) pages.push(await pages.at(-1).paging.next());
+    const denied = new Promise((resolve) => {
+      eve.realtime.cometd.addListener('/meta/subscribe', resolve);
+    });
+    eve.realtime.subscribe('/alarms/*', () => {});
+    const seen = {
+      sources: [...new Set(pages.flatMap(({ data }) => data.map(({ source }) => source.id)))],
+      ids: pages.flatMap(({ data }) => data.map(({ id }) => id)),
+      open: (await client.alarm.list({ source: mine, pageSize: 100 })).data.map(({ id }) => id),
+      places: pages.map(({ paging: { currentPage, nextPage } }) => [currentPage, nextPage]),
+      totals: (await eve.alarm.list({ withTotalPages: true })).paging.totalPages,
+      count: (await eve.alarm.count({})).data,
+      create: await refused(eve.alarm.create(alarm(foreign, 'js_X'))),
+      detail: await refused(eve.alarm.detail((await client.alarm.list({ source: foreign })).data[0].id)),
+      subscribed: (await waited(denied)).successful,
+    };
+    await gone(eve);
+    return seen;
+  },
+
+  // What exceeds the tenant's limit on requests is told as such.
+  async throttled(client) {
+    const calls = Array.from({ length: 12 }, () => client.alarm.list({ pageSize: 1 }).then(({ res }) => res.status, ({ res }) => res.status));
+    return { statuses: await Promise.all(calls) };
+  },
+
   // The same with its transport restricted, by the option that CometD documents for it.
   async restricted(client) {
     const source = await device(client, 'Door 11');
@@ -280,7 +316,7 @@ const scenarios = {
 };
 
 async function main() {
-  const alone = ['login', 'denied', 'oauth'].includes(name);
+  const alone = ['login', 'denied', 'oauth', 'roles'].includes(name);
   const result = await scenarios[name](alone ? undefined : await Client.authenticate(login, url));
   process.stdout.write(`\nRESULT ${JSON.stringify(result)}\n`, () => process.exit(0));
 }

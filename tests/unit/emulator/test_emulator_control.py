@@ -132,6 +132,12 @@ async def test_actions(control):
     await do(do="expire_tokens")
     assert (await do(do="forget_sessions", advise=False)).json() == {"result": 1}
     assert "advice" not in (await control.talk.connect())[0]
+    made = await do(do="add_user", name="eve", password="pw", kind="no-alarms", sources=["4711"], code="1")
+    assert made.json() == {"result": ["ROLE_INVENTORY_READ"]}
+    assert control.emulator.access.users["eve"].sources == {"4711"}
+    for more in ({"kind": "x"}, {"kind": []}, {"sources": "4711"}, {"writes": [1]}, {"code": 1}, {"name": 1}):
+        refused = await do(**{"do": "add_user", "name": "e", "password": "p", **more})
+        assert refused.status_code == 422
     for wrong in ({"do": "nothing"}, {}, {"do": "drop_polls", "lose": 1}, {"do": "go_down", "seconds": -1}):
         assert (await do(**wrong)).status_code == 422
 
