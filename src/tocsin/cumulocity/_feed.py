@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from anyio.lowlevel import checkpoint
 
-from tocsin._http._request import Request
 from tocsin._stream._answers import (
     Checked,
     Failed,
@@ -19,10 +18,10 @@ from tocsin._stream._answers import (
     WindowAnswer,
 )
 from tocsin.cumulocity._live import LiveAlarms
-from tocsin.cumulocity._observe import alarm_id, observe, read_alarm
+from tocsin.cumulocity._observe import observe, read_alarm
 from tocsin.cumulocity._paging import next_page
-from tocsin.cumulocity._proof import ONCE
 from tocsin.cumulocity._reading import count_alarms
+from tocsin.cumulocity._roles import ALARM_ADMIN, ALARM_READ, own_roles
 from tocsin.cumulocity._window import read_one, read_window
 from tocsin.cumulocity.models import Alarm
 from tocsin.errors import (
@@ -53,7 +52,7 @@ PLATFORM: Final = "cumulocity"
 
 log = logging.getLogger("tocsin.cumulocity")
 
-_ROLES: Final = frozenset({"ROLE_ALARM_READ", "ROLE_ALARM_ADMIN"})
+_ROLES: Final = frozenset({ALARM_READ, ALARM_ADMIN})
 
 _CHUNK: Final = 256
 """Rows that are looked at in one go; others may run in between."""
@@ -157,8 +156,7 @@ class AlarmFeed:
 
     async def _check(self) -> Checked:
         """Whether the user may still read alarms: lost rights look like an empty page, not like 403."""
-        roles = await self._own_roles()
-        if roles & _ROLES:
+        if await own_roles(self._core) & _ROLES:
             return Checked(sound=True)
         core = self._proof.view(self._core)
         for partition in self._scope.partitions:  # inventory roles open devices one by one
@@ -168,16 +166,6 @@ class AlarmFeed:
             if window.rows or (window.more and await count_alarms(core, probe)):
                 return Checked(sound=True)
         return Checked(sound=False)
-
-    async def _own_roles(self) -> frozenset[str]:
-        try:
-            user = (await self._core.send(Request("GET", "/user/currentUser", retry=ONCE))).json()
-        except AuthenticationError:
-            raise
-        except (NotFoundError, PermissionDeniedError, ProtocolError):
-            return frozenset()  # not everybody may look at himself
-        roles = user.get("effectiveRoles") if isinstance(user, dict) else None
-        return frozenset(alarm_id(role) or "" for role in roles) if isinstance(roles, list) else frozenset()
 
 
 def _millis(moment: datetime | None) -> int | None:
