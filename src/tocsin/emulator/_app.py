@@ -115,6 +115,8 @@ class App:
             await exchange.tap.drop()
         if pause := emulator.throttle.admit(anyio.current_time()):
             await anyio.sleep(pause)
+            if emulator.down:
+                await exchange.tap.drop()
         if struck := emulator.faults.on_request(seen):
             reply = await self._strike(exchange, struck)
             if reply is not None:
