@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import current_time, move_on_after, sleep
 
 from tocsin._http._request import is_number
-from tocsin.errors import ConfigurationError, RequestTimeoutError
+from tocsin.errors import ConfigurationError, RequestTimeoutError, TocsinError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,17 +26,18 @@ class Accepted:
     Attributes:
         status: The HTTP status that it was accepted with.
         done: Whether it is known to be done. False after a 202 until `check` or `wait` found nothing left.
-        left: How many alarms were left at the last look; None before the first one.
+        left: How many alarms were left at the last look; None before the first one, and where the platform
+            tells only that there are some.
 
     Args:
         what: The work, for errors: ``the bulk update``.
         status: The HTTP status.
-        look: Tells how many alarms are left; None: the work is done.
+        look: Tells how many alarms are left, or None for some; no `look`: the work is done.
     """
 
     __slots__ = ("_look", "_moved", "_what", "done", "left", "status")
 
-    def __init__(self, what: str, status: int, look: Callable[[], Awaitable[int]] | None) -> None:
+    def __init__(self, what: str, status: int, look: Callable[[], Awaitable[int | None]] | None) -> None:
         self._what = what
         self._look = look
         self._moved: float | None = None
@@ -52,8 +53,16 @@ class Accepted:
         """
         if self.done or self._look is None:
             return True
-        left = await self._look()
-        if self.left is None or left < self.left:
+        try:
+            left = await self._look()
+        except TocsinError as error:
+            error.args = (
+                f"{self._what} was accepted with {self.status} and may well go on, but what is left of it "
+                f"could not be read: {error}",
+                *error.args[1:],
+            )
+            raise
+        if left is None or self.left is None or left < self.left:
             self._moved = current_time()
         self.left = left
         self.done = left == 0
@@ -65,7 +74,7 @@ class Accepted:
         Cancelling it ends the wait, not the work. It may be called again.
 
         Args:
-            timeout: Seconds; None: for ever.
+            timeout: Seconds; None: for ever, even if the platform has dropped the work.
 
         Raises:
             ConfigurationError: `timeout` is no number of seconds.
@@ -88,7 +97,8 @@ class Accepted:
 
     def _rest(self) -> str:
         if self.left is None:
-            return "how much is left could not be read in that time"
+            looked = self._moved is not None
+            return "some alarms are left" if looked else "how much is left could not be read in that time"
         rest = "1 alarm is left" if self.left == 1 else f"{self.left} alarms are left"
         still = 0.0 if self._moved is None else current_time() - self._moved
         if still >= _STALLED:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tocsin._http._pages import Batch
 from tocsin.cumulocity._listing import Seen
 from tocsin.cumulocity._paging import Position
+from tocsin.cumulocity._service import needing
 from tocsin.cumulocity._window import read_rows
 from tocsin.cumulocity.models import AuditRecord
 from tocsin.errors import ProtocolError
@@ -53,7 +54,9 @@ class AuditWalk:
         """Send the request that is due."""
         ask = self._position.ask()
         query = (*self._query, *ask.extra)
-        window = await read_rows(self._core, _PATH, "auditRecords", query, page_size=ask.size, page=ask.page)
+        size, page = ask.size, ask.page
+        with needing("ROLE_AUDIT_READ"):
+            window = await read_rows(self._core, _PATH, "auditRecords", query, page_size=size, page=page)
         return Batch(window.rows, window.statistics, (ask, window))
 
     def accept(self, batch: Batch) -> bool:

@@ -16,13 +16,16 @@ from tocsin._http._request import Request
 from tocsin.cumulocity._query import AlarmFilter, word
 from tocsin.cumulocity._reading import AlarmReading
 from tocsin.cumulocity._roles import ALARM_READ, own_roles
+from tocsin.cumulocity._service import needing, retold
 from tocsin.cumulocity._window import ALARMS, read_window
 from tocsin.cumulocity._write import to_body
 from tocsin.cumulocity.models import Status
-from tocsin.errors import ConfigurationError, ProtocolError
+from tocsin.errors import ConfigurationError, ProtocolError, ServerError, TransportError
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from tocsin._http._request import Response
 
 __all__ = ["AlarmBulk"]
 
@@ -30,6 +33,10 @@ _DONE: Final = 200
 _OPEN: Final = (Status.ACTIVE, Status.ACKNOWLEDGED)
 _SECOND: Final = timedelta(seconds=1)
 """The Date header cuts off fractions."""
+_HALFWAY: Final = (
+    "; the platform may have begun it, so some alarms may be changed and others not: the same call can be "
+    "made again"
+)
 _TOTALS: Final = (("withTotalElements", "true"),)
 
 
@@ -53,14 +60,23 @@ class AlarmBulk(AlarmReading):
         _filter(where).check_previewable()
         if where.created_from is None and where.created_to is None:
             return await self.count(where)
-        return await self._left(where, exact=True)  # the platform cannot count by creation
+        left = await self._left(where)  # the platform cannot count by creation
+        if left:
+            return left
+        count = 0
+        async for _ in self.list(where):
+            count += 1
+        return count
 
     async def update_many(self, where: AlarmFilter, *, status: Status | str) -> Accepted:
         """Set the status of all alarms that a filter finds (``PUT /alarm/alarms?…``).
 
-        Nothing but the status can be changed so. The platform does it in the background if it takes more
-        than half a second; `Accepted` tells, and waits. If it stops halfway, some alarms are changed and
-        some are not; asking again is safe.
+        Nothing but the status can be changed so. Name the state that they are in too: acknowledging all
+        alarms of a source opens its cleared ones again.
+
+        The platform does it in the background if it takes more than half a second; `Accepted` tells, and
+        waits. If it stops halfway, or the call fails or is cancelled, some alarms may be changed and some
+        not; asking again is safe.
 
         Args:
             where: Which alarms. Not by `type` or last update: the platform's bulk update ignores them.
@@ -73,13 +89,14 @@ class AlarmBulk(AlarmReading):
         Raises:
             ConfigurationError: The filter is empty or has a part that the platform would ignore.
             PermissionDeniedError: ROLE_ALARM_ADMIN is missing.
+            ServerError: It failed; the error says that it may have been begun.
+            TransportError: No answer came; `maybe_applied` says whether it may have been begun.
+            ProtocolError: Something else than the platform answered.
         """
         _filter(where).check_updatable()
         new = word(Status, status, "status")
         body = to_body({"status": new.value})
-        response = await self._core.send(
-            Request("PUT", ALARMS, where.query(), body, headers=self._terms.headers)
-        )
+        response = await self._order(Request("PUT", ALARMS, where.query(), body, self._terms.headers))
         others = tuple(one for one in _statuses(where) if one.upper() != new.upper())
         if response.status == _DONE or not others:
             return Accepted("the bulk update", response.status, None)
@@ -102,16 +119,30 @@ class AlarmBulk(AlarmReading):
             ConfigurationError: The filter could delete everything, or has a part that the platform would
                 ignore.
             PermissionDeniedError: ROLE_ALARM_ADMIN is missing.
+            ServerError: It failed; the error says that it may have been begun.
+            TransportError: No answer came; `maybe_applied` says whether it may have been begun.
+            ProtocolError: Something else than the platform answered.
         """
         _filter(where).check_deletable()
-        response = await self._core.send(
-            Request("DELETE", ALARMS, where.query(), headers=self._terms.headers)
-        )
+        response = await self._order(Request("DELETE", ALARMS, where.query(), headers=self._terms.headers))
         left = _before(where, response.date)
         return Accepted("the bulk delete", response.status, lambda: self._left(left))
 
-    async def _left(self, where: AlarmFilter, *, exact: bool = False) -> int:
-        """How many alarms a filter finds; unless `exact`, any number above zero if the platform says none.
+    async def _order(self, request: Request) -> Response:
+        """Send a bulk change, and tell a failure as what it is: perhaps one halfway."""
+        try:
+            with needing("ROLE_ALARM_ADMIN"):
+                response = await self._core.send(request)
+        except (ServerError, TransportError) as error:
+            if isinstance(error, ServerError) or error.maybe_applied:
+                retold(error, _HALFWAY)
+            raise
+        if response.body.strip():  # the platform's answer is empty; that of a log-in page is not
+            response.json()
+        return response
+
+    async def _left(self, where: AlarmFilter) -> int | None:
+        """How many alarms a filter finds; None if the platform tells only that there are some.
 
         Raises:
             ProtocolError: The user may not see them all, so that nobody can know.
@@ -127,12 +158,7 @@ class AlarmBulk(AlarmReading):
             raise ProtocolError(
                 "what is left cannot be told: without ROLE_ALARM_READ the platform shows some alarms only"
             )
-        if not exact:
-            return len(window.rows)
-        count = 0
-        async for _ in self.list(where):
-            count += 1
-        return count
+        return None if window.rows else 0
 
 
 def _filter(where: object) -> AlarmFilter:
@@ -157,6 +183,6 @@ def _before(where: AlarmFilter, moment: datetime | None) -> AlarmFilter:
     bound = moment + _SECOND
     if where.created_to is not None and where.created_to <= bound:
         return where
-    if where.created_from is not None and where.created_from > bound:
+    if where.created_from is not None and where.created_from >= bound:
         return where
     return replace(where, created_to=bound)

@@ -122,7 +122,7 @@ class CreationWalk:
 
     def _go_on(self, low: int | None, rows: int) -> None:
         """Go to the window below `low`: as wide as this one, wider if it was not half full."""
-        if low is None or (self._floor is not None and low <= self._floor):
+        if low is None or low <= (self._floor or 0):  # nothing was stored before 1970
             self._done = True
             return
         width = (self._due.high or low + _DAY) - low

@@ -155,6 +155,8 @@ class AlarmWalk:
             self._pass.began = window.date or newest
         else:  # a proxy's clock may be fast; but what is long past is not read again for that
             self._pass.began = min(window.date, max(newest, window.date - _FAST))
+        if self._pass.began is not None:  # bounds are in milliseconds
+            self._pass.began -= timedelta(microseconds=self._pass.began.microsecond % 1000)
         if self._tail is not None:
             return
         self._dated = any(b'"lastUpdated"' in raw for raw in window.rows)
@@ -163,7 +165,7 @@ class AlarmWalk:
             return
         # A proxy may answer for the platform, and its clock may be slow.
         bound = max([window.date, *(one.creation_time for one in alarms if one.creation_time)]) + _MARGIN
-        if wanted.created_from is None or wanted.created_from <= bound:  # or that server's clocks are at odds
+        if wanted.created_from is None or wanted.created_from < bound:  # or that server's clocks are at odds
             self._wanted = replace(wanted, created_to=bound)
             self._pass.query = self._wanted.query()
 

@@ -71,7 +71,7 @@ class ListFilters(CountFilters, total=False):
     updated_to: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AlarmFilter:
     """Which alarms. Nothing given means all of them.
 
@@ -121,13 +121,26 @@ class AlarmFilter:
         self._set("type", _types(self.type))
         self._set("source", _source(self.source))
         if self.resolved is not None and not isinstance(self.resolved, bool):
-            raise ConfigurationError("resolved is True, False or not given")
+            raise ConfigurationError(f"resolved is True, False or not given, not {self.resolved!r:.80}")
         if self.resolved is not None and self.status is not None:
             raise ConfigurationError("resolved and status exclude each other: the platform ignores status")
         for name in _RANGES:
             self._check_range(f"{name}_from", f"{name}_to")
+        for name in _WITH:  # one that is not sent as it is meant would make an empty filter look full
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name} is True or False, not {getattr(self, name)!r:.80}")
         if self.source is None and (given := [name for name in _WITH if getattr(self, name)]):
-            raise ConfigurationError(f"{given[0]} needs a source, below which to look")
+            raise ConfigurationError(
+                f"{given[0]} needs a source: the platform looks below one device or asset"
+            )
+
+    def __repr__(self) -> str:
+        given = (
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        )
+        return f"AlarmFilter({', '.join(given)})"
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -139,11 +152,17 @@ class AlarmFilter:
             if moment is None:
                 continue
             if not isinstance(moment, datetime) or moment.utcoffset() is None:
-                raise ConfigurationError(f"{name} is an aware datetime; the platform would assume UTC")
+                raise ConfigurationError(
+                    f"{name} is an aware datetime, not {moment!r:.80}: without a zone the platform "
+                    "would assume UTC"
+                )
             self._set(name, _ceil(name, moment))
             moments.append(getattr(self, name))
-        if len(moments) == 2 and moments[0] > moments[1]:
-            raise ConfigurationError(f"{first} lies behind {last}: nothing can match")
+        if len(moments) == 2 and moments[0] >= moments[1]:
+            raise ConfigurationError(
+                f"{first} is not before {last}: the platform's ranges are half-open, from ≤ time < to, so "
+                "nothing could match"
+            )
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -258,8 +277,10 @@ def _types(given: object) -> tuple[str, ...] | None:
             raise ConfigurationError(f"a type is a text that is not empty, not {value!r:.80}")
         if "," in value:
             raise ConfigurationError(
-                f"a type with a comma cannot be looked for: {value!r:.80}; give several as a list"
+                f"a type with a comma cannot be looked for, the platform takes it for several: "
+                f"{value!r:.80}; give several as a list"
             )
+        _check_sendable("type", value)
     return tuple(dict.fromkeys(values))
 
 
@@ -282,8 +303,20 @@ def _source(given: object) -> str | None:
     if isinstance(given, int) and not isinstance(given, bool):
         given = str(given)
     if not isinstance(given, str) or not given.strip() or "," in given:
-        raise ConfigurationError(f"source is the id of one device or asset, not {given!r:.80}")
+        raise ConfigurationError(
+            f"source is the id of one device or asset, not {given!r:.80}: the platform takes no more than one"
+        )
+    if given.strip() == "*":
+        raise ConfigurationError("source='*' is no id: leave source out for every device")
+    _check_sendable("source", given)
     return given
+
+
+def _check_sendable(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"a {name} has no lone surrogates: {text!r:.80}") from None
 
 
 def _ceil(name: str, moment: datetime) -> datetime:

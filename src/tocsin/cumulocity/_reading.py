@@ -13,7 +13,7 @@ from tocsin._wire import parse_object
 from tocsin.cumulocity._audit import AuditWalk
 from tocsin.cumulocity._creation import CreationWalk
 from tocsin.cumulocity._listing import AlarmWalk
-from tocsin.cumulocity._service import AlarmService, alarm_in, merged
+from tocsin.cumulocity._service import READS_ONE, AlarmService, alarm_in, merged, needing
 from tocsin.cumulocity._window import ALARMS, alarm_path
 from tocsin.cumulocity.models import AlarmResource
 from tocsin.errors import ConfigurationError, ProtocolError
@@ -84,9 +84,12 @@ class AlarmReading(AlarmService):
         Raises:
             ConfigurationError: It cannot be an id.
             NotFoundError: There is no such alarm.
+            PermissionDeniedError: The user may not read it; the error says what is needed.
             ProtocolError: The answer is no alarm, or another one.
         """
-        return alarm_in(await self._core.send(Request("GET", alarm_path(alarm_id))), alarm_id)
+        with needing(READS_ONE):
+            response = await self._core.send(Request("GET", alarm_path(alarm_id)))
+        return alarm_in(response, alarm_id)
 
     async def count(self, where: AlarmFilter | None = None, **filters: Unpack[CountFilters]) -> int:
         """Count alarms (``GET /alarm/alarms/count``), in any status unless one is given.
@@ -122,6 +125,7 @@ class AlarmReading(AlarmService):
 
         Raises:
             ConfigurationError: It cannot be an id, or `page_size` is out of range.
+            PermissionDeniedError: When it is read: ROLE_AUDIT_READ is missing.
         """
         alarm_path(alarm_id)
         _check_size(page_size)
@@ -131,9 +135,11 @@ class AlarmReading(AlarmService):
         """Read what the platform says of its alarm API: addresses and URI templates (``GET /alarm``).
 
         Raises:
+            PermissionDeniedError: ROLE_ALARM_READ is missing.
             ProtocolError: The answer is no such description.
         """
-        response = await self._core.send(Request("GET", "/alarm"))
+        with needing("ROLE_ALARM_READ"):
+            response = await self._core.send(Request("GET", "/alarm"))
         return response.parsed(_resource)
 
     async def _count(self, wanted: AlarmFilter) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -11,17 +12,31 @@ from anyio import current_time
 from tocsin.cumulocity._query import AlarmFilter
 from tocsin.cumulocity._window import checked
 from tocsin.cumulocity.models import Alarm, ProcessingMode
-from tocsin.errors import ConfigurationError
+from tocsin.errors import ConfigurationError, PermissionDeniedError, TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tocsin._http._core import HttpCore
     from tocsin._http._pages import Start
     from tocsin._http._request import Response
     from tocsin.cumulocity.changes import Following
 
-__all__ = ["AlarmService", "UpsertRoute", "WriteTerms", "alarm_in", "merged", "processing"]
+__all__ = [
+    "READS_ONE",
+    "WRITES_ONE",
+    "AlarmService",
+    "UpsertRoute",
+    "WriteTerms",
+    "alarm_in",
+    "merged",
+    "needing",
+    "processing",
+    "retold",
+]
+
+READS_ONE: Final = "ROLE_ALARM_READ, or ALARM_READ on the source, or to own it"
+WRITES_ONE: Final = "ROLE_ALARM_ADMIN, or ALARM_ADMIN on the source, or to own it"
 
 _MODE: Final = "X-Cumulocity-Processing-Mode"
 _AGAIN: Final = 300.0
@@ -91,6 +106,21 @@ class AlarmService:
         self._start = start
         self._clock = clock or _utc_now
         self._terms = terms or WriteTerms()
+
+
+@contextmanager
+def needing(role: str) -> Iterator[None]:
+    """Say which role is missing where the platform says only that access is denied (reference 2.8)."""
+    try:
+        yield
+    except PermissionDeniedError as error:
+        retold(error, f"; it needs {role}")
+        raise
+
+
+def retold(error: TocsinError, more: str) -> None:
+    """Add to the error's own text: notes are shown in tracebacks only."""
+    error.args = (f"{error}{more}", *error.args[1:])
 
 
 def processing(mode: ProcessingMode | str | None) -> ProcessingMode | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tocsin._http._request import Request
-from tocsin.cumulocity._service import AlarmService, alarm_in
+from tocsin.cumulocity._service import WRITES_ONE, AlarmService, alarm_in, needing
 from tocsin.cumulocity._upsert import complete, posted, upserted
 from tocsin.cumulocity._window import ALARMS, alarm_path
 from tocsin.cumulocity._write import alteration, answer, creation, judge, to_body
@@ -77,9 +77,10 @@ class AlarmWriting(AlarmService):
             status=status,
             fragments=fragments,
         )
-        response = await self._core.send(
-            Request("POST", ALARMS, body=to_body(asked), headers=self._terms.headers)
-        )
+        with needing(WRITES_ONE):
+            response = await self._core.send(
+                Request("POST", ALARMS, body=to_body(asked), headers=self._terms.headers)
+            )
         created = answer(asked, response)
         if created.alarm is not None or created.id is None:
             return created
@@ -140,12 +141,14 @@ class AlarmWriting(AlarmService):
             path = f"{ALARMS}/upsert"
             request = Request("POST", path, query, to_body(asked), headers, idempotent=not increment_count)
             try:
-                return upserted(await self._core.send(request))
+                with needing(WRITES_ONE):
+                    return upserted(await self._core.send(request))
             except StatusError as error:
                 if error.status not in _NO_UPSERT:
                     raise
         asked = complete(asked, self._clock())
-        response = await self._core.send(Request("POST", ALARMS, body=to_body(asked), headers=headers))
+        with needing(WRITES_ONE):
+            response = await self._core.send(Request("POST", ALARMS, body=to_body(asked), headers=headers))
         if not upserts.missing:  # and not the whole platform, or the source
             upserts.is_missing()
         return posted(answer(asked, response))
@@ -183,9 +186,10 @@ class AlarmWriting(AlarmService):
         """
         path = alarm_path(alarm_id)
         wire = alteration(status=status, severity=severity, text=text, fragments=fragments, remove=remove)
-        response = await self._core.send(
-            Request("PUT", path, body=to_body(wire), headers=self._terms.headers)
-        )
+        with needing(WRITES_ONE):
+            response = await self._core.send(
+                Request("PUT", path, body=to_body(wire), headers=self._terms.headers)
+            )
         return alarm_in(response if response.body.strip() else await self._read(alarm_id), alarm_id)
 
     async def acknowledge(self, alarm_id: str) -> Alarm:
