@@ -2,13 +2,15 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import anyio
 import pytest
 
 from emulated.alarm_site import fill, ids, site
-from tocsin import ConfigurationError, ProtocolError, ServerError
+from tocsin import ConfigurationError, Headers, ProtocolError, ServerError
 from tocsin.cumulocity import AlarmFilter, Severity
 from tocsin.emulator import Behaviour, Fault
 
@@ -53,6 +55,23 @@ async def test_many_pages_cost_few_requests_and_then_look_for_what_moved():
         assert "dateTo" not in str(s.asked)
         assert ["dateFrom" in tail for tail in tails] == [True, False]
         assert ["lastUpdatedFrom" in tail for tail in tails] == [False, True]
+
+
+@pytest.mark.parametrize("skew", [-86_400, -600, 600, 86_400])
+async def test_the_clock_of_a_proxy_hides_no_alarms_of_devices_whose_clocks_are_wrong(skew):
+    async with site() as s:
+        made = []
+        for number in range(200):
+            s.later(7)
+            made.append(s.add(number, time=f"{2023 if number >= 120 else 2024}-01-01T00:00:00Z"))
+
+        async def skewed(request, call_next):
+            response = await call_next(request)
+            date = format_datetime(response.date + timedelta(seconds=skew), usegmt=True)
+            return replace(response, headers=Headers([("Date", date)]))
+
+        s.watch = skewed
+        assert sorted(await ids(s.alarms.list(page_size=50))) == sorted(made)
 
 
 async def test_a_storm_is_not_read_over_and_over():
@@ -187,7 +206,7 @@ async def test_one_broken_row_does_not_cost_the_others():
         s.emulator.faults.add(Fault("body", path="/alarm/alarms", rewrite=break_one))
         items = aiter(s.alarms.list())
         assert (await anext(items)).id == made[0]
-        with pytest.raises(ProtocolError, match="page 1 of the alarms: the alarm has no usable id"):
+        with pytest.raises(ProtocolError, match="page 1 of the alarms, row 2: the alarm has no usable id"):
             await anext(items)
         rest = [alarm async for alarm in items]
         assert [alarm.id for alarm in rest] == made[2:]

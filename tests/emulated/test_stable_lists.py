@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -54,6 +55,27 @@ async def test_an_even_flow_costs_few_requests_and_no_page_numbers():
         assert await ids(s.alarms.list(stable=True, page_size=100)) == made[::-1]
         assert len(s.asked) < 30
         assert {asked["currentPage"] for asked in s.asked} == {"1"}
+
+
+async def test_windows_that_grow_do_not_reach_beyond_1970():
+    hour = iter(range(10**6))
+    async with site(clock=lambda: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=next(hour))) as s:
+        made = s.fill(60)
+        assert sorted(await ids(s.alarms.list(stable=True, page_size=10))) == sorted(made)
+
+
+@pytest.mark.parametrize("skew", [-86_400, -50, 50, 86_400])
+async def test_the_clock_of_a_proxy_hides_no_alarms_from_windows(skew):
+    async with site() as s:
+        made = grown(s, [7] * 100)
+
+        async def skewed(request, call_next):
+            response = await call_next(request)
+            date = format_datetime(response.date + timedelta(seconds=skew), usegmt=True)
+            return replace(response, headers=Headers([("Date", date)]))
+
+        s.watch = skewed
+        assert sorted(await ids(s.alarms.list(stable=True, page_size=20))) == sorted(made)
 
 
 async def test_more_alarms_in_one_millisecond_than_a_page_holds():

@@ -62,6 +62,7 @@ class CreationWalk:
         self._pages: AlarmWalk | None = None  # reads what no window can cut further
         self._taking: AlarmWalk | None = None
         self._after: int | None = None  # where to go on below the pages
+        self._then: _Span | None = None  # what follows a window without an upper end
         self._barren = 0
         self._done = False
 
@@ -96,18 +97,31 @@ class CreationWalk:
         if self._barren > _BARREN:
             raise ProtocolError("the server gives window after window without an alarm and never an end")
         if not window.more:
-            self._go_on(self._due.low, len(window.rows))
+            if self._due.high is None and self._then is not None:
+                self._due, self._then = self._then, None
+            else:
+                self._go_on(self._due.low, len(window.rows))
             return True
         self._trim(window)
-        high = self._due.high if self._due.high is not None else self._bound(window, times)
-        span = self._due = _Span(self._due.low, high)
-        if high is None or len(window.rows) < self._size:  # no clock, or a user with inventory roles only
-            self._read_pages(span, None)
-        elif span.low is not None and high - span.low <= 1:
-            self._read_pages(span, span.low)
-        else:
-            self._due = _Span(_narrowed(span.low, high, sorted(times)), high)
+        self._cut(window, sorted(times))
         return False
+
+    def _cut(self, window: Window, times: list[int]) -> None:
+        """Go on with less than the window at hand, which holds more than one answer."""
+        low, high = self._due
+        if len(window.rows) < self._size:  # a user with inventory roles only
+            self._read_pages(self._due, low)
+        elif high is not None:
+            if low is not None and high - low <= 1:
+                self._read_pages(self._due, low)
+            else:
+                self._due = _Span(_narrowed(low, high, times), high)
+        elif (bound := self._bound(window, times)) is None:  # no clock
+            self._read_pages(self._due, low)
+        else:  # the clock may be slow, so what was stored behind it comes first
+            bound = bound if low is None else max(bound, low + 1)
+            self._then = _Span(_narrowed(low, bound, times), bound)
+            self._due = _Span(bound, None)
 
     def take(self, raw: bytes) -> Alarm | None:
         """Make an alarm of a row."""

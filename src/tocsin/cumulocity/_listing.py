@@ -166,8 +166,8 @@ class AlarmWalk:
         # A proxy may answer for the platform, and its clock may be slow.
         bound = max([window.date, *(one.creation_time for one in alarms if one.creation_time)]) + _MARGIN
         if wanted.created_from is None or wanted.created_from < bound:  # or that server's clocks are at odds
-            self._wanted = replace(wanted, created_to=bound)
-            self._pass.query = self._wanted.query()
+            # Not for the passes that follow: they find what was stored behind a bound that is too low.
+            self._pass.query = replace(wanted, created_to=bound).query()
 
     def _next_pass(self, rows: list[bytes]) -> None:
         """Go on with what moved during the pass that just ended, if that took more than one page."""

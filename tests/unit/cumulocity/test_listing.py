@@ -140,10 +140,10 @@ async def test_a_range_that_begins_later_than_the_server_believes_is_left_alone(
 @pytest.mark.parametrize(
     ("wanted", "tails"),
     [
-        (AlarmFilter(updated_to=TEN - timedelta(hours=1)), [["createdTo", "dateFrom", "lastUpdatedTo"]]),
-        (AlarmFilter(date_to=TEN - timedelta(hours=1)), [["createdTo", "dateTo", "lastUpdatedFrom"]]),
-        (AlarmFilter(date_from=TEN), [["createdTo", "dateFrom", "lastUpdatedFrom"]]),
-        (AlarmFilter(updated_from=TEN), [["createdTo", "lastUpdatedFrom"]]),
+        (AlarmFilter(updated_to=TEN - timedelta(hours=1)), [["dateFrom", "lastUpdatedTo"]]),
+        (AlarmFilter(date_to=TEN - timedelta(hours=1)), [["dateTo", "lastUpdatedFrom"]]),
+        (AlarmFilter(date_from=TEN), [["dateFrom", "lastUpdatedFrom"]]),
+        (AlarmFilter(updated_from=TEN), [["lastUpdatedFrom"]]),
     ],
 )
 async def test_where_nothing_can_have_moved_nothing_is_looked_for(wanted, tails):
