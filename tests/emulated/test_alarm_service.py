@@ -5,7 +5,15 @@ import json
 import pytest
 
 from emulated.alarm_site import site
-from tocsin import ConfigurationError, NotFoundError, ProtocolError, Request, ServerError, TransportError
+from tocsin import (
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    Request,
+    ServerError,
+    TransportError,
+)
 from tocsin.cumulocity import Outcome, ProcessingMode, Status
 from tocsin.emulator import Behaviour, Emulator, Fault
 
@@ -173,6 +181,29 @@ async def test_odd_changes_in_a_record_cost_no_more_than_themselves():
         assert [len(record.changes) for record in records] == [1, 0, 0]
         assert records[0].changes[0].new == {"deep": [1]}
         assert records[0]["changes"][1] == {"x": 1}
+
+
+async def test_a_missing_role_is_named():
+    async with site(user="eve") as s:
+        one = s.add(0)
+        s.emulator.access.add_user("eve", "demo", "read-only")
+        s.emulator.faults.add(Fault("status", path="/audit/*", status=403, times=2))
+        with pytest.raises(PermissionDeniedError, match=r"page 1 of the audit records: .* ROLE_AUDIT_READ$"):
+            await s.alarms.history(one)
+        with pytest.raises(PermissionDeniedError, match="ROLE_AUDIT_READ"):
+            await anext(aiter(s.alarms.history(one)))
+        for write in (
+            s.alarms.clear(one),
+            s.alarms.upsert(type="t", source="4711"),
+            s.alarms.create(type="t", text="", severity="MAJOR", source="4711"),
+        ):
+            with pytest.raises(PermissionDeniedError, match="it needs ROLE_ALARM_ADMIN, or ALARM_ADMIN on"):
+                await write
+        s.emulator.faults.add(Fault("status", path="/alarm*", status=403, times=2))
+        with pytest.raises(PermissionDeniedError, match="it needs ROLE_ALARM_READ, or ALARM_READ on"):
+            await s.alarms.get(one)
+        with pytest.raises(PermissionDeniedError, match=r"it needs ROLE_ALARM_READ$"):
+            await s.alarms.api()
 
 
 # The API's description

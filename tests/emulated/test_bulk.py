@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from emulated.alarm_site import DEVICE, site
-from tocsin import ConfigurationError, PermissionDeniedError, ProtocolError, RequestTimeoutError
+from tocsin import (
+    ConfigurationError,
+    PermissionDeniedError,
+    ProtocolError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+)
 from tocsin.cumulocity import AlarmFilter, Status
 from tocsin.emulator import Behaviour, Fault
 
@@ -139,9 +146,9 @@ async def test_no_role_no_bulk_change_and_no_false_end():
     async with site(user="eve") as s:
         s.fill(2)
         s.emulator.access.add_user("eve", "demo", "read-only")
-        with pytest.raises(PermissionDeniedError):
+        with pytest.raises(PermissionDeniedError, match=r"403 .*; it needs ROLE_ALARM_ADMIN$"):
             await s.alarms.update_many(OURS, status="CLEARED")
-        with pytest.raises(PermissionDeniedError):
+        with pytest.raises(PermissionDeniedError, match="it needs ROLE_ALARM_ADMIN"):
             await s.alarms.delete_many(OURS)
     # ROLE_ALARM_ADMIN without ROLE_ALARM_READ: the list looks empty, which proves nothing.
     async with site(behaviour=Behaviour(bulk_delay=0.01)) as s:
@@ -151,6 +158,53 @@ async def test_no_role_no_bulk_change_and_no_false_end():
         with pytest.raises(ProtocolError, match="ROLE_ALARM_READ"):
             await accepted.wait()
         assert not accepted.done
+
+
+@pytest.mark.parametrize("verb", ["PUT", "DELETE"])
+async def test_a_bulk_call_that_fails_says_that_it_may_be_half_done(verb):
+    async with site() as s:
+        s.fill(2)
+
+        async def change():
+            if verb == "PUT":
+                return await s.alarms.update_many(OURS, status="CLEARED")
+            return await s.alarms.delete_many(OURS)
+
+        s.emulator.faults.add(Fault("drop", method=verb, when="reply"))
+        with pytest.raises(
+            TransportError, match="may have begun it, so some alarms may be changed"
+        ) as caught:
+            await change()
+        assert caught.value.maybe_applied
+        s.emulator.faults.add(Fault("status", method=verb, status=500))
+        with pytest.raises(ServerError, match="the same call can be made again"):
+            await change()
+        s.emulator.faults.add(Fault("body", method=verb, body="<html><title>Log in</title></html>"))
+        with pytest.raises(ProtocolError, match="HTML page titled 'Log in'"):
+            await change()
+        await (await change()).wait()
+
+
+async def test_before_10_13_nobody_knows_how_many_are_left():
+    async with site(behaviour=Behaviour(bulk_delay=0.01)) as s:
+        s.fill(2)
+        accepted = await s.alarms.delete_many(OURS)
+        body = '{"alarms":[{"id":"1"}],"statistics":{"currentPage":1}}'
+        s.emulator.faults.add(Fault("body", method="GET", path="/alarm/alarms", body=body))
+        assert not await accepted.check()
+        assert accepted.left is None
+        await accepted.wait()
+
+
+async def test_with_a_false_part_an_empty_filter_is_still_empty():
+    async with site() as s:
+        s.fill(2)
+        with pytest.raises(ConfigurationError, match="empty filter would update every alarm"):
+            await s.alarms.update_many(AlarmFilter(with_assets=False), status="CLEARED")
+        for value in (0, "", None):
+            with pytest.raises(ConfigurationError, match="True or False"):
+                await s.alarms.update_many(AlarmFilter(with_assets=value), status="CLEARED")
+        assert statuses(s) == ["ACTIVE"] * 2
 
 
 @pytest.mark.parametrize("timeout", [-1, "5", True, float("nan")])

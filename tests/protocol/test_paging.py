@@ -186,7 +186,7 @@ class Liar(Server):
 @pytest.mark.parametrize("count", [5, 20, 25])
 def test_the_same_page_again_and_again_ends_in_an_error(count: int) -> None:
     server = Liar(list(range(count)))
-    with pytest.raises(ProtocolError, match=r"nothing new|very same page"):
+    with pytest.raises(ProtocolError, match=r"nothing new|very same page|rows more than"):
         read(server, 20)
     assert len(server.asked) < 20
 

@@ -132,6 +132,7 @@ class _Turner(Generic[A]):
         self._walk = walk
         self._start = start
         self._rows: list[bytes] = []  # the next one last
+        self._size = 0  # of the page at hand
         self._taken: list[A] = []
         self._ahead: _Ahead | None = None
         self._token: EventLoopToken | None = None
@@ -153,7 +154,7 @@ class _Turner(Generic[A]):
             try:
                 item = walk.take(raw)
             except TocsinError as error:
-                self._name(error, self.turned)
+                self._name(error, self.turned, row=self._size - len(rows))
                 raise
             if item is not None:
                 return item
@@ -198,6 +199,7 @@ class _Turner(Generic[A]):
     def _open(self, batch: Batch) -> None:
         self._rows = batch.rows
         self._rows.reverse()
+        self._size = len(self._rows)
         self.statistics = batch.statistics
         self.turned += 1
         if self._start is not None and self._walk.more:
@@ -222,9 +224,10 @@ class _Turner(Generic[A]):
             self._name(error, self.turned + 1)
             raise
 
-    def _name(self, error: TocsinError, page: int) -> None:
+    def _name(self, error: TocsinError, page: int, *, row: int | None = None) -> None:
         """Say in the error's own text which page it was: notes are shown in tracebacks only."""
-        error.args = (f"page {page} of the {self._walk.noun}: {error}", *error.args[1:])
+        where = f"page {page} of the {self._walk.noun}" + ("" if row is None else f", row {row}")
+        error.args = (f"{where}: {error}", *error.args[1:])
 
     def abandon(self) -> None:
         """Cancel what is read ahead, because nobody wants it. Any thread may call it, at any moment."""
@@ -249,7 +252,7 @@ class _Turner(Generic[A]):
             self._ahead = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Page(Generic[A]):
     """One page of a list.
 
@@ -262,10 +265,13 @@ class Page(Generic[A]):
     items: tuple[A, ...]
     statistics: PageStatistics | None
     number: int
-    _turner: _Turner[A] = field(repr=False, compare=False)
+    _turner: _Turner[A] = field(compare=False)
 
     def __iter__(self) -> Iterator[A]:
         return iter(self.items)
+
+    def __repr__(self) -> str:
+        return f"<Page {self.number}, {len(self.items)} items>"
 
     async def next_page(self) -> Page[A] | None:
         """Read the page after this one. Cancelling it loses nothing.
@@ -335,7 +341,8 @@ class PageIterator(_Iteration[A]):
 class Pages(Generic[A]):
     """A list: ``await`` it for the first page, ``async for`` over it for all items, `pages` for all pages.
 
-    Nothing is sent before that. Each use begins anew.
+    Nothing is sent before that. Each use begins anew. A row that cannot be read is an error that names it:
+    an iterator that you hold goes on behind it, an `await` has nothing to go on from.
 
     Args:
         begin: Makes a new pass over the list.
@@ -347,6 +354,9 @@ class Pages(Generic[A]):
     def __init__(self, begin: Callable[[], Walk[A]], start: Start | None = None) -> None:
         self._begin = begin
         self._start = start
+
+    def __repr__(self) -> str:
+        return f"<Pages of {self._begin().noun}: await it, or iterate over it with async for>"
 
     def __await__(self) -> Generator[Any, Any, Page[A]]:
         return self._first().__await__()

@@ -38,6 +38,8 @@ _SETBACKS: Final = 8
 """Steps back without anything new. Then the pages do not overlap as asked, and are taken as they come."""
 _SEARCHED: Final = 200
 """Page sizes that are looked at for the one that begins nearest to where a page should begin."""
+_LINK: Final = 8192
+"""The longest query of a link that is followed: it is sent back."""
 _SMALL: Final = 20
 """Pages smaller than that do not overlap: their reader wants so many rows, not all of them."""
 
@@ -79,6 +81,7 @@ class Position:
         self._link: Ask | None = None
         self._last: tuple[Ask, Window] | None = None
         self._setbacks = 0
+        self._surplus = 0
         self._stale = 0
         self._empty = 0
         self._last_rows: int | None = None  # of the last page beyond what had been reached
@@ -86,7 +89,16 @@ class Position:
         self.more = True
 
     def ask(self) -> Ask:
-        """The page that is due."""
+        """The page that is due.
+
+        Raises:
+            ProtocolError: The page before shows that the server numbers its pages by a size of its own.
+        """
+        if self._surplus:
+            raise ProtocolError(
+                f"the server gave {self._surplus} rows more than were asked for, so what its page numbers "
+                "mean cannot be known: some rows would be lost"
+            )
         if self._link is not None:
             return self._link
         target = self._end - self._back
@@ -118,6 +130,7 @@ class Position:
             return self._step_back(restricted=restricted)
         self.pages += 1
         self.more = window.more
+        self._surplus = max(0, len(window.rows) - ask.size)
         self._back = self._overlap
         self._end = start + len(window.rows)
         beyond = self._link is not None or self._end > self._far or not window.rows
@@ -182,7 +195,10 @@ def next_page(window: Window) -> int | None:
 
 def _link(window: Window) -> dict[str, str]:
     # Only what follows the "?": the host may be an internal one, or no host at all.
-    return dict(parse_qsl((window.next or "").partition("?")[2].partition("#")[0]))
+    told = (window.next or "").partition("?")[2].partition("#")[0]
+    if len(told) > _LINK:
+        raise ProtocolError(f"the server's link to the next page has {len(told)} characters")
+    return dict(parse_qsl(told))
 
 
 def _is_restricted(ask: Ask, window: Window, size: int) -> bool:

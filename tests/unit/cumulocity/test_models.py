@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from tocsin.cumulocity.models import Alarm, Severity, Source, Status
+from tocsin.cumulocity.models import Alarm, AuditRecord, Severity, Source, Status
 from tocsin.errors import ProtocolError
 from tocsin.models import AlarmLike, Level, Phase
 
@@ -282,3 +282,15 @@ def test_a_field_that_a_subclass_insists_on_is_a_protocol_error_where_it_is_unus
     for raw in (b'{"id":"1"}', b'{"id":"1","acme_Door":3}', b'{"id":"1","acme_Door":null,"severity":[]}'):
         with pytest.raises(ProtocolError, match="no usable acme_Door"):
             DoorAlarm.from_raw(raw)
+
+
+def test_a_repr_is_one_short_line() -> None:
+    wire = {"id": 1, "type": "t" * 500, "time": "2026-03-01T10:00:00+01:00", "status": "new", "x": "y" * 500}
+    alarm = Alarm.from_wire({**wire, "source": {"id": "4711", "name": "Gate"}, "severity": "MAJOR"})
+    assert repr(alarm) == (
+        f"Alarm(id='1', type='{'t' * 60}…', source_id='4711', severity='MAJOR', status='new', "
+        "time='2026-03-01T10:00:00+01:00')"
+    )
+    assert "4711" in str(alarm)
+    record = AuditRecord.from_wire({"id": "2", "user": "ada", "activity": "Alarm created", "changes": [{}]})
+    assert repr(record) == "AuditRecord(id='2', user='ada', activity='Alarm created')"

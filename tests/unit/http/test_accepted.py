@@ -62,7 +62,17 @@ async def test_a_wait_that_was_cancelled_or_failed_can_be_gone_on_with():
         return await look()
 
     again = Accepted("the work", 202, failing)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match=r"accepted with 202 and may well go on, .* not be read: gone"):
         await again.wait()
     await again.wait()
     assert again.done
+
+
+async def test_what_cannot_be_counted_is_not_told_as_a_number():
+    some = Accepted("the work", 202, counting_down(None, None)[0])
+    with pytest.raises(RequestTimeoutError, match=r"not done after 45 s: some alarms are left$"):
+        await some.wait(45)
+    assert (some.left, some.done) == (None, False)
+    ending = Accepted("the work", 202, counting_down(None, 3, None, 0)[0])
+    await ending.wait()
+    assert ending.done

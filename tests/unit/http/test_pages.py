@@ -186,14 +186,20 @@ async def test_an_unreadable_row_is_told_and_the_rest_is_intact():
     pages, _ = listing([1, 13, 2], [3])
     items = aiter(pages)
     assert await anext(items) == 1
-    with pytest.raises(ProtocolError, match="page 1 of the numbers: 13 is no number"):
+    with pytest.raises(ProtocolError, match="page 1 of the numbers, row 2: 13 is no number"):
         await anext(items)
     assert await collect(items) == [2, 3]
 
     whole = pages.pages()
-    with pytest.raises(ProtocolError, match="page 1"):
+    with pytest.raises(ProtocolError, match="page 1 of the numbers, row 2:"):
         await anext(whole)
     assert [page.items async for page in whole] == [(1, 2), (3,)]
+
+
+async def test_reprs_are_short():
+    pages, _ = listing(range(1, 9))
+    assert repr(pages) == "<Pages of numbers: await it, or iterate over it with async for>"
+    assert repr(await pages) == "<Page 1, 8 items>"
 
 
 async def test_a_list_that_makes_no_sense_ends_with_its_error():
