@@ -88,6 +88,46 @@ async def test_raise_list_ack_clear_count(emulator, url):
     assert json.loads(out) == {"event": "count", "platform": "cumulocity", "site": "t1", "count": 1}
 
 
+async def test_many_are_acknowledged_or_cleared_when_told_to_be_sure(emulator, url):
+    made = [raised(emulator, number)["id"] for number in range(3)]
+    emulator.store.update(made[0], {"status": "CLEARED"})
+
+    def statuses():
+        return [emulator.store.get(one)["status"] for one in made]
+
+    code, out, err = await run("ack", "--source", "4711", "--severity", "major", url=url)
+    assert (code, out) == (0, "2 alarms would be acknowledged\n")
+    assert "--yes" in one_sentence(err)
+    assert statuses() == ["CLEARED", "ACTIVE", "ACTIVE"]
+
+    code, out, err = await run("ack", "--source", "4711", "--source", "4711", "--yes", url=url)
+    assert (code, out, err) == (0, "2 alarms acknowledged\n", "")
+    assert statuses() == ["CLEARED", "ACKNOWLEDGED", "ACKNOWLEDGED"]
+
+    code, out, err = await run("clear", "--severity", "MAJOR", "--yes", "--jsonl", url=url)
+    told = {"event": "bulk", "platform": "cumulocity", "site": "t1", "verb": "clear", "matched": 2}
+    assert (code, json.loads(out), err) == (0, {**told, "done": True}, "")
+    assert statuses() == ["CLEARED"] * 3
+
+
+async def test_history(emulator, url):
+    made = raised(emulator)["id"]
+    emulator.store.update(made, {"severity": "CRITICAL", "acme_Note": {"by": "\x1b[31mada"}})
+    code, out, err = await run("history", made, url=url)
+    assert (code, err) == (0, "")
+    first, last = out.splitlines()
+    assert "severity MAJOR -> CRITICAL" in first
+    assert "Alarm created" in last
+    assert "\x1b" not in out
+    code, out, err = await run("history", made, "--jsonl", url=url)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["event"], line["alarm_id"], line["site"]) for line in lines] == [("audit", made, "t1")] * 2
+    assert lines[0]["record"]["id"] == lines[0]["id"]
+    code, out, err = await run("history", "31415", url=url)
+    assert (code, out) == (0, "")
+    assert "no records" in one_sentence(err)
+
+
 async def test_a_repeat_says_what_was_not_taken(emulator, url):
     raised(emulator, severity="MINOR")
     code, out, err = await run(

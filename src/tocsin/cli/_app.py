@@ -30,7 +30,10 @@ app = typer.Typer(
 )
 
 Status = Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Again for several.")]
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of alarms.")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="ID...", help="Ids of alarms; or give a filter for many.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="With a filter: do it; without it they are only counted.")]
 
 
 def call(arguments: Sequence[str]) -> int:
@@ -151,22 +154,33 @@ def raise_(
 
 @app.command()
 @bundled
-def ack(connection: Connection, ids: Ids, jsonl: JsonLines = False) -> int:
-    """Acknowledge alarms."""
-    from tocsin.cli import _commands
-
-    verb = _commands.ACKNOWLEDGE
-    return run(lambda output: _commands.change_alarms(connection, ids, output, verb=verb, jsonl=jsonl))
+def ack(
+    connection: Connection, scope: Scope, ids: Ids = None, yes: Yes = False, jsonl: JsonLines = False
+) -> int:
+    """Acknowledge alarms by their IDs, or all that match."""
+    return _change("acknowledge", connection, scope, ids, sure=yes, jsonl=jsonl)
 
 
 @app.command()
 @bundled
-def clear(connection: Connection, ids: Ids, jsonl: JsonLines = False) -> int:
-    """Clear alarms."""
-    from tocsin.cli import _commands
+def clear(
+    connection: Connection, scope: Scope, ids: Ids = None, yes: Yes = False, jsonl: JsonLines = False
+) -> int:
+    """Clear alarms by their IDs, or all that match."""
+    return _change("clear", connection, scope, ids, sure=yes, jsonl=jsonl)
 
-    verb = _commands.CLEAR
-    return run(lambda output: _commands.change_alarms(connection, ids, output, verb=verb, jsonl=jsonl))
+
+@app.command()
+@bundled
+def history(
+    connection: Connection,
+    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of an alarm.")],
+    jsonl: JsonLines = False,
+) -> int:
+    """Show who did what to an alarm, newest first."""
+    from tocsin.cli import _history
+
+    return run(lambda output: _history.show_history(connection, alarm_id, output, jsonl=jsonl))
 
 
 @app.command()
@@ -211,6 +225,21 @@ def demo(
     except ModuleNotFoundError as error:
         return _without(error)
     return run(lambda output: _demo.demo(output, seconds=seconds, sweep=sweep, jsonl=jsonl))
+
+
+def _change(
+    verb: str, connection: Connection, scope: Scope, ids: list[str] | None, *, sure: bool, jsonl: bool
+) -> int:
+    from tocsin.cli import _bulk, _commands
+
+    if not ids:
+        return run(
+            lambda output: _bulk.change_matching(connection, scope, output, verb=verb, sure=sure, jsonl=jsonl)
+        )
+    if scope != Scope():
+        complain("either IDs or a filter, not both: it would not be clear which alarms are meant")
+        return MISUSED
+    return run(lambda output: _commands.change_alarms(connection, ids, output, verb=verb, jsonl=jsonl))
 
 
 def _without(error: ModuleNotFoundError) -> int:

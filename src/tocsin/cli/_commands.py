@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tocsin.cumulocity._query import CountFilters
     from tocsin.models import Level, Phase
 
-__all__ = ["change_alarms", "count_alarms", "list_alarms", "raise_alarm"]
+__all__ = ["change_alarms", "count_alarms", "filters", "list_alarms", "raise_alarm"]
 
 ACKNOWLEDGE: Final = "acknowledge"
 CLEAR: Final = "clear"
@@ -38,8 +38,8 @@ async def list_alarms(
     async with make_client(connection) as client:
         show = _Printer(connection, client, output, jsonl=jsonl)
         shown: set[str] = set()
-        for filters in _filters(scope, status):
-            async for alarm in client.alarms.list(**filters):
+        for wanted in filters(scope, status):
+            async for alarm in client.alarms.list(**wanted):
                 if limit is not None and len(shown) >= limit:
                     return DONE
                 if alarm.id not in shown:  # one child may belong to two of the sources
@@ -55,7 +55,7 @@ async def count_alarms(
     if scope.children and len(scope.source or ()) > 1:
         raise ConfigurationError("with --children only one --source can be counted: they may share children")
     async with make_client(connection) as client:
-        number = sum([await client.alarms.count(**filters) for filters in _filters(scope, status)])
+        number = sum([await client.alarms.count(**wanted) for wanted in filters(scope, status)])
         if jsonl:
             line = event_line("count", platform=connection.platform.value, site=client.site, count=number)
         else:
@@ -122,17 +122,17 @@ class _Printer:
         await self._output.write(line)
 
 
-def _filters(scope: Scope, status: Sequence[Phase] | None) -> list[CountFilters]:
+def filters(scope: Scope, status: Sequence[Phase] | None) -> list[CountFilters]:
     """Give what the REST API is asked for: one set of filters a source, because it takes one at a time."""
-    filters: CountFilters = {"with_assets": scope.children, "with_devices": scope.children}
+    wanted: CountFilters = {"with_assets": scope.children, "with_devices": scope.children}
     if scope.children and not scope.source:
         raise ConfigurationError("--children needs --source: without it every device is covered already")
     if scope.severity:
-        filters["severity"] = [level.value for level in scope.severity]
+        wanted["severity"] = [level.value for level in scope.severity]
     if scope.type:
-        filters["type"] = scope.type
+        wanted["type"] = scope.type
     if status:
-        filters["status"] = [phase.value for phase in status]
+        wanted["status"] = [phase.value for phase in status]
     if not scope.source:
-        return [filters]
-    return [{**filters, "source": source} for source in scope.source]
+        return [wanted]
+    return [{**wanted, "source": source} for source in scope.source]

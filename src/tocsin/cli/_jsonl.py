@@ -10,9 +10,19 @@ from tocsin.models import AlarmLike
 
 if TYPE_CHECKING:
     from tocsin._stream._states import StateChange
+    from tocsin.cumulocity import AuditRecord
     from tocsin.models import Change, Gap
 
-__all__ = ["RawAlarm", "alarm_line", "change_line", "event_line", "gap_line", "state_line", "stamp"]
+__all__ = [
+    "RawAlarm",
+    "alarm_line",
+    "change_line",
+    "event_line",
+    "gap_line",
+    "record_line",
+    "stamp",
+    "state_line",
+]
 
 _BREAKS: Final = (
     (b"\n", b" "),
@@ -58,7 +68,7 @@ def change_line(change: Change[RawAlarm]) -> bytes:
         "level": _word(alarm and alarm.level),
         "phase": _word(alarm and alarm.phase),
     }
-    return _with_alarm(head, None if alarm is None else alarm.raw)
+    return _with_raw(head, "alarm", None if alarm is None else alarm.raw)
 
 
 def alarm_line(alarm: RawAlarm, *, platform: str, site: str, **values: Any) -> bytes:
@@ -72,7 +82,13 @@ def alarm_line(alarm: RawAlarm, *, platform: str, site: str, **values: Any) -> b
         "level": _word(alarm.level),
         "phase": _word(alarm.phase),
     }
-    return _with_alarm(head, alarm.raw)
+    return _with_raw(head, "alarm", alarm.raw)
+
+
+def record_line(record: AuditRecord, *, platform: str, site: str, alarm_id: str) -> bytes:
+    """Gives an audit record with the platform's own JSON spliced in as it came."""
+    head = {"event": "audit", "platform": platform, "site": site, "alarm_id": alarm_id, "id": record.id}
+    return _with_raw(head, "record", record.raw)
 
 
 def gap_line(gap: Gap) -> bytes:
@@ -100,12 +116,12 @@ def state_line(change: StateChange) -> bytes:
     )
 
 
-def _with_alarm(head: dict[str, Any], raw: bytes | None) -> bytes:
+def _with_raw(head: dict[str, Any], name: str, raw: bytes | None) -> bytes:
     body = b"null" if raw is None else raw.strip()
     for found, instead in _BREAKS:
         if found in body:
             body = body.replace(found, instead)
-    return b'%b,"alarm":%b}\n' % (_dump(head)[:-1], body)
+    return b'%b,"%b":%b}\n' % (_dump(head)[:-1], name.encode(), body)
 
 
 def _word(value: object) -> str | None:

@@ -8,11 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tocsin.cli._table import LEVEL_STYLES
-from tocsin.cli._text import plain
+from tocsin.cli._text import day_time, plain
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tocsin.models import AlarmLike
 
 __all__ = ["Lines"]
@@ -32,7 +30,7 @@ class Lines:
         """Give one alarm as a line."""
         level = alarm.level
         cells = (
-            _day_time(alarm.time),
+            day_time(alarm.time),
             str(level or "?"),
             str(alarm.phase or "?"),
             plain(alarm.source_id, 40),
@@ -54,7 +52,3 @@ class Lines:
         with self._console.capture() as captured:
             self._console.print(line, crop=True)
         return captured.get().encode(errors="replace")
-
-
-def _day_time(moment: datetime | None) -> str:
-    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["clock_time", "counted", "plain"]
+__all__ = ["clock_time", "counted", "day_time", "plain"]
 
 _SEQUENCE: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?)|\x9b[0-?]*[ -/]*[@-~]"
@@ -61,3 +61,8 @@ def counted(number: int, noun: str) -> str:
 def clock_time(moment: datetime | None) -> str:
     """Gives a moment as the wall clock of this machine shows it; nothing for None."""
     return "" if moment is None else moment.astimezone().strftime("%H:%M:%S")
+
+
+def day_time(moment: datetime | None) -> str:
+    """Gives a moment as day and wall clock of this machine show it; nothing for None."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -23,6 +23,8 @@ def no_environment(monkeypatch):
         (["list", "--limit", "0"], "--limit"),
         (["raise", "--source", "1", "--text", "x"], "--type"),
         (["ack"], "ID"),
+        (["clear", "--yes"], "ID"),
+        (["history"], "ID"),
         (["demo", "--seconds", "1"], "--seconds"),
         (["emulator", "--port", "70000"], "--port"),
     ],
@@ -46,6 +48,11 @@ def test_wrong_use_is_one_sentence(arguments, said, capsys):
         (["count", "--url", "https://x.example"], "no credentials"),
         (["count", "--url", "ftp://x.example", "--token", "abc"], "https://"),
         (["list", "--url", "https://x.example", "--token", "abc", "--children"], "--source"),
+        (["ack", "5", "--source", "1", "--yes"], "not both"),
+        (["ack", "--source", "", "--yes"], "source is the id"),
+        (["ack", "--type", "a", "--yes"], "cannot filter by type"),
+        (["clear", "--children", "--severity", "major", "--yes"], "--source"),
+        (["clear", "--children", "--source", "1", "--source", "2", "--yes"], "share children"),
         (["emulator", "--host", "0.0.0.0", "--port", "0"], "--allow-remote"),
         (["emulator", "--host", "0.0.0.0", "--port", "0", "--allow-remote"], "--password"),
     ],
@@ -60,7 +67,7 @@ def test_what_makes_no_sense_is_one_sentence(arguments, said, capsys):
 def test_help_names_every_command(capsys):
     assert call(["--help"]) == 0
     out = capsys.readouterr().out
-    for name in ("demo", "emulator", "watch", "list", "count", "raise", "ack", "clear"):
+    for name in ("demo", "emulator", "watch", "list", "count", "raise", "ack", "clear", "history"):
         assert f"  {name} " in out
 
 
