@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
@@ -106,6 +108,29 @@ async def test_export_runs(emulator):
 
 
 @pytest.mark.limit(20)
+async def test_log_requests_runs(emulator):
+    async with serve(emulator) as server:
+        out = await run_example("log_requests.py", url=server.url)
+    told = re.sub(r"\d+ bytes, \d\.\d{3} s", "…", out).splitlines()
+    assert told == [
+        "INFO GET /alarm/alarms/count: 200, …",
+        "INFO 0 alarms",
+        "WARNING GET /alarm/alarms/0: 404, …",
+        "INFO there is no alarm 0",
+    ]
+
+
+@pytest.mark.limit(20)
+async def test_request_metrics_runs(emulator):
+    async with serve(emulator) as server:
+        out = await run_example("request_metrics.py", url=server.url)
+    assert 'c8y_requests_total{method="GET",route="/alarm/alarms/count",outcome="200"} 1\n' in out
+    assert 'c8y_requests_total{method="GET",route="/alarm/alarms/{id}",outcome="404"} 2\n' in out
+    assert out.endswith("c8y_requests_in_flight 0\n")
+    assert len(out.splitlines()) == 7
+
+
+@pytest.mark.limit(20)
 async def test_shift_end_runs(emulator):
     ids = [emulator.store.create({"type": f"a{n}", "text": "x", "source": "4711"})["id"] for n in range(2)]
     async with serve(emulator) as server:
@@ -137,4 +162,5 @@ async def test_the_blocks_about_alarms_run(emulator, capsys):
 
 def test_every_example_is_run_here():
     names = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert names == {"follow.py", "raise_and_acknowledge.py", "export.py", "shift_end.py"}
+    run = set(re.findall(r'run_example\("(\w+\.py)"', Path(__file__).read_text(encoding="utf-8")))
+    assert names == run
