@@ -269,6 +269,10 @@ async def test_any_request_may_be_sent_and_its_answer_seen_as_it_came():
         assert (response.status, response.attempts, response.json()["name"]) == (200, 1, "Gate")
         with pytest.raises(NotFoundError):
             await s.client.with_options(timeout=5).send(Request("GET", "/nowhere"))
+        for headers in (["x"], None):
+            with pytest.raises(ConfigurationError, match="headers is a mapping"):
+                s.client.with_options(headers=headers)
+        assert repr(s.alarms) == "<Alarms of http://127.0.0.1:8111>"
 
 
 async def test_a_user_with_inventory_roles_counts_no_further_than_100():

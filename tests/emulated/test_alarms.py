@@ -134,7 +134,7 @@ async def test_update_changes_what_is_named():
         )
         assert (alarm.severity, alarm.text, alarm.status) == ("CRITICAL", "worse", "ACTIVE")
         assert dict(alarm.fragments) == {"acme_Y": 2, "acme_Z": [1]}
-        with pytest.raises(ConfigurationError, match="without anything to change"):
+        with pytest.raises(ConfigurationError, match="has nothing to change"):
             await s.alarms.update(one)
         with pytest.raises(NotFoundError):
             await s.alarms.update("31415", text="x")

@@ -130,6 +130,12 @@ class Request:
             raise ConfigurationError(
                 "a request's path begins with a slash, is percent-encoded, and has no dot segments"
             )
+        if self.query or type(self.query) is not tuple:
+            _check_query(self.query)
+        if self.body is not None and not isinstance(self.body, bytes):
+            raise ConfigurationError(
+                f"a request's body is bytes, not {type(self.body).__name__}: json.dumps(…).encode()"
+            )
         if self.headers:
             check_headers(self.headers)
 
@@ -267,6 +273,19 @@ def parse_http_date(text: str | None) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
+
+
+def _check_query(query: object) -> None:
+    if isinstance(query, tuple) and all(_is_pair(pair) for pair in query):
+        return
+    raise ConfigurationError(
+        "a request's query is a tuple of pairs of texts, such as "
+        "(('pageSize', '5'), ('source', '4711')); a dict gives them as tuple(found.items())"
+    )
+
+
+def _is_pair(pair: object) -> bool:
+    return isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
 
 
 def check_headers(pairs: Iterable[tuple[object, object]]) -> None:

@@ -107,6 +107,9 @@ class AlarmService:
         self._clock = clock or _utc_now
         self._terms = terms or WriteTerms()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._core.base_url}>"
+
 
 @contextmanager
 def needing(role: str) -> Iterator[None]:
@@ -143,7 +146,7 @@ def merged(where: AlarmFilter | None, filters: Mapping[str, Any]) -> AlarmFilter
     if where is None:
         return AlarmFilter(**filters)
     if not isinstance(where, AlarmFilter):
-        raise ConfigurationError("filters are given by name, or as an AlarmFilter")
+        raise ConfigurationError(f"filters are given by name, or as an AlarmFilter, not {where!r:.80}")
     return where.merged(filters)
 
 

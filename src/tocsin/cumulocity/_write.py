@@ -92,7 +92,9 @@ def alteration(
     if not isinstance(text, Unset):
         wire["text"] = _text(text)
     if not wire:
-        raise ConfigurationError("an update without anything to change")
+        raise ConfigurationError(
+            "an update has nothing to change: give status, severity, text, fragments or remove"
+        )
     return wire
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from tocsin.errors import ConfigurationError
 from tocsin.models import UNSET, Unset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     import httpx
 
@@ -261,6 +262,10 @@ class Cumulocity(AsyncContextManagerMixin):
         Raises:
             ConfigurationError: An argument makes no sense.
         """
+        if not isinstance(headers, Unset | Mapping):
+            raise ConfigurationError(
+                f"headers is a mapping from names to values, not {type(headers).__name__}"
+            )
         view = object.__new__(type(self))
         view._owner = self._owner
         if isinstance(timeout, int | float):

@@ -144,8 +144,8 @@ def test_an_update_sends_what_is_named_and_nothing_else(change: dict[str, Any], 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({}, "without anything to change"),
-        ({"fragments": {}, "remove": []}, "without anything to change"),
+        ({}, "has nothing to change"),
+        ({"fragments": {}, "remove": []}, "has nothing to change"),
         ({"status": None}, "status is one of"),
         ({"severity": None}, "severity is one of"),
         ({"text": None}, "text is a text"),

@@ -79,6 +79,23 @@ def test_replaced_headers_are_replaced_whatever_their_case():
     assert (changed.query, changed.max_bytes) == (request.query, 7)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"query": {"ab": "1"}}, "tuple of pairs of texts"),
+        ({"query": {}}, "a dict gives them"),
+        ({"query": [("a", "b")]}, "tuple of pairs"),
+        ({"query": (("a", 1),)}, "tuple of pairs"),
+        ({"query": ("ab", "cd")}, "tuple of pairs"),
+        ({"body": '{"a":1}'}, "body is bytes, not str"),
+        ({"body": {"a": 1}}, "body is bytes, not dict"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_where_it_is_made(wrong, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        Request("POST", "/x", **wrong)
+
+
 def test_reprs_show_no_values():
     request = Request(
         "POST", "/x", (("token", "hunter2"),), b"hunter2", (("Authorization", "Basic hunter2"),)
