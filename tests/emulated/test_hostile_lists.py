@@ -89,6 +89,22 @@ async def test_links_without_an_end_are_one_error_after_a_bounded_number_of_requ
         assert max(len(str(request.url)) for request in liar.asked) < 20_000
 
 
+async def test_a_history_is_read_as_warily():
+    def endless(query, number):
+        found = [{"id": "1"}, {} if number == 1 else {"id": "1"}]
+        return httpx.Response(200, json={"auditRecords": found, "next": "?currentPage=1"})
+
+    async with lied_to(endless) as (alarms, liar):
+        items = aiter(alarms.history("4711", page_size=2))
+        assert (await anext(items)).id == "1"
+        with pytest.raises(ProtocolError, match=r"^page 1 of the audit records, row 2: .* no usable id"):
+            await anext(items)
+        with pytest.raises(ProtocolError, match=rf"^page \d+ of the audit records: .*({BROKEN})"):
+            await anext(items)
+        assert len(liar.asked) < 30
+        assert {request.url.params["source"] for request in liar.asked} == {"4711"}
+
+
 async def test_a_page_with_more_rows_than_were_asked_for_loses_none():
     async with lied_to(beyond) as (alarms, liar):
         given = []

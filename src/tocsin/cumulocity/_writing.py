@@ -193,7 +193,7 @@ class AlarmWriting(AlarmService):
         return alarm_in(response if response.body.strip() else await self._read(alarm_id), alarm_id)
 
     async def acknowledge(self, alarm_id: str) -> Alarm:
-        """Acknowledge an alarm; see `update`."""
+        """Acknowledge an alarm; see `update`. A cleared one is opened again by that: the platform lets it."""
         return await self.update(alarm_id, status=Status.ACKNOWLEDGED)
 
     async def clear(self, alarm_id: str) -> Alarm:
