@@ -228,6 +228,9 @@ class WireModel(BaseModel):
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
         """Read one object from parsed JSON with the platform's own names.
 
+        Args:
+            wire: The object.
+
         Raises:
             ProtocolError: It has no usable id.
         """

@@ -41,6 +41,9 @@ class Auth(Protocol):
         """Yield the request with its credentials; is sent the response; the last response counts.
 
         Must not block: it does no I/O of its own, a log-in is a request that it yields.
+
+        Args:
+            request: What is to be sent.
         """
         ...
 
@@ -109,7 +112,11 @@ class BasicAuth:
         self._header = (("Authorization", f"Basic {token}"),)
 
     def flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Yield the request with its Authorization header."""
+        """Yield the request with its Authorization header.
+
+        Args:
+            request: What is to be sent.
+        """
         yield request.with_headers(self._header)
 
     def __repr__(self) -> str:
@@ -142,7 +149,11 @@ class BearerAuth:
         self._expiry = expiry(token)
 
     def flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Yield the request with its Authorization header."""
+        """Yield the request with its Authorization header.
+
+        Args:
+            request: What is to be sent.
+        """
         yield request.with_headers(self._header)
 
     def explain(self, now: datetime) -> str:

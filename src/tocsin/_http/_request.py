@@ -66,7 +66,11 @@ class Timeouts:
 
 
 class Headers(Mapping[str, str]):
-    """Response headers: names in any case, repeated ones joined with a comma (RFC 9110 §5.3)."""
+    """Response headers: names in any case, repeated ones joined with a comma (RFC 9110 §5.3).
+
+    Args:
+        pairs: Names and values as they came.
+    """
 
     __slots__ = ("_values",)
 
@@ -145,7 +149,11 @@ class Request:
         return self.method in _REPEATABLE if self.idempotent is None else self.idempotent
 
     def with_headers(self, headers: tuple[tuple[str, str], ...]) -> Request:
-        """Return the same request with further headers; those of the same name are replaced."""
+        """Return the same request with further headers; those of the same name are replaced.
+
+        Args:
+            headers: Names and values.
+        """
         if self.headers:
             replaced = {name.lower() for name, _ in headers}
             headers = (*(pair for pair in self.headers if pair[0].lower() not in replaced), *headers)

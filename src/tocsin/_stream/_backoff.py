@@ -51,7 +51,11 @@ class ReconnectPolicy:
             raise ConfigurationError("ReconnectPolicy.attempts must be 1 or more, or None")
 
     def bound(self, failures: int) -> float:
-        """Return the upper bound of the wait after so many failures in a row (1 is the first), in seconds."""
+        """Return the upper bound of the next wait, in seconds.
+
+        Args:
+            failures: How many there were in a row; 1 is the first.
+        """
         try:
             return min(self.maximum, self.initial * self.multiplier ** max(failures - 1, 0))
         except OverflowError:

@@ -38,7 +38,7 @@ class ChangeStream(Generic[A]):
     Only one task may iterate at a time. A fatal error is raised once, then iteration ends; what merely
     interrupts the stream is mended behind the scenes and told as a `Gap`.
 
-    Streams are made by a client, such as `Cumulocity.alarms.changes()`.
+    Made by a client, such as `Cumulocity.alarms.changes()`.
     """
 
     def __init__(self, reader: Reader[A], owner: TaskOwner, *, open_timeout: float | None) -> None:

@@ -58,13 +58,26 @@ class Listener(Protocol):
         ...
 
     def on_refused(self, channel: str, error: SubscriptionRefusedError) -> None:
-        """The server will not deliver one channel. The others go on; a new session asks for it again."""
+        """The server will not deliver one channel. The others go on; a new session asks for it again.
+
+        Args:
+            channel: Which one.
+            error: What the server said.
+        """
         ...
 
     def on_unreadable(self, raw: bytes) -> None:
-        """Something came that is no Bayeux message. It may have been meant for this listener."""
+        """Something came that is no Bayeux message. It may have been meant for this listener.
+
+        Args:
+            raw: What came.
+        """
         ...
 
     def on_closed(self, error: TocsinError | None) -> None:
-        """It is over for good: refused credentials, advice `none`, wrong settings; None: the owner closed."""
+        """It is over for good.
+
+        Args:
+            error: Refused credentials, advice `none`, wrong settings; None: the owner closed.
+        """
         ...

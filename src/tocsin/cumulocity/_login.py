@@ -105,11 +105,19 @@ class OAuthInternal:
         )
 
     def of_tenant(self, tenant: str) -> Self:
-        """The same credentials, without a token, for a tenant."""
+        """The same credentials, without a token, for a tenant.
+
+        Args:
+            tenant: Its id, such as ``t07007007``.
+        """
         return type(self)(self.user, self._password, tenant=tenant, tfa_code=self._code, cookies=self.cookies)
 
     def flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Yield the request with its token."""
+        """Yield the request with its token.
+
+        Args:
+            request: What is to be sent.
+        """
         response = yield request.with_headers(self._headers)
         if self.cookies and response.status < 400:
             self._take_cookies(response)  # the server renews a session's token when it likes
@@ -118,6 +126,10 @@ class OAuthInternal:
         self, send: Callable[[Request], Awaitable[Response]], clock: Callable[[], datetime]
     ) -> None:
         """Get a token. Called by the client, which sees to it that there is one log-in at a time.
+
+        Args:
+            send: Sends a request to the tenant.
+            clock: Aware UTC now.
 
         Raises:
             AuthenticationError: The server refused the log-in, or there is no code for it.

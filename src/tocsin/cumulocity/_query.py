@@ -185,7 +185,14 @@ class AlarmFilter:
         return tuple(pairs)
 
     def merged(self, filters: Mapping[str, Any]) -> AlarmFilter:
-        """The same filter with some of it replaced."""
+        """The same filter with some of it replaced.
+
+        Args:
+            filters: New values, by the names above.
+
+        Raises:
+            ConfigurationError: One of them cannot work.
+        """
         return replace(self, **filters) if filters else self
 
     def check_countable(self) -> None:

@@ -193,11 +193,27 @@ class AlarmWriting(AlarmService):
         return alarm_in(response if response.body.strip() else await self._read(alarm_id), alarm_id)
 
     async def acknowledge(self, alarm_id: str) -> Alarm:
-        """Acknowledge an alarm; see `update`. A cleared one is opened again by that: the platform lets it."""
+        """Acknowledge an alarm; see `update` for what it may raise.
+
+        A cleared alarm is opened again by that: the platform lets it.
+
+        Args:
+            alarm_id: Its id.
+
+        Returns:
+            The alarm as it stands now.
+        """
         return await self.update(alarm_id, status=Status.ACKNOWLEDGED)
 
     async def clear(self, alarm_id: str) -> Alarm:
-        """Clear an alarm; see `update`. The next one of its source and type is a new alarm."""
+        """Clear an alarm; see `update` for what it may raise. The next of its source and type is a new one.
+
+        Args:
+            alarm_id: Its id.
+
+        Returns:
+            The alarm as it stands now.
+        """
         return await self.update(alarm_id, status=Status.CLEARED)
 
     async def _read(self, alarm_id: str) -> Response:

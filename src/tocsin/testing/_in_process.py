@@ -103,7 +103,12 @@ class InProcessServer:
         return self._tasks is not None and not self.refusing
 
     def start(self, request: httpx.Request, port: int) -> Exchange:
-        """Hand a request to the app, in a task of its own."""
+        """Hand a request to the app, in a task of its own.
+
+        Args:
+            request: What a transport is to send.
+            port: The port that it seems to come from.
+        """
         if self._tasks is None:
             raise httpx.ConnectError("the in-process server has stopped")
         exchange = Exchange(expects_body=request.method != "HEAD")

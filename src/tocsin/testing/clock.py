@@ -92,5 +92,9 @@ class VirtualWallClock:
         return self._start + timedelta(seconds=now - self._origin)
 
     def jump(self, seconds: float) -> None:
-        """Set the clock forward, or back by a negative number, as people and time servers do."""
+        """Set the clock forward or back, as people and time servers do.
+
+        Args:
+            seconds: How far; a negative number is back.
+        """
         self._start += timedelta(seconds=seconds)

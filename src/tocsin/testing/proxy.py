@@ -132,18 +132,31 @@ class ChaosProxy(AsyncContextManagerMixin):
         self._thawed = anyio.Event()
 
     def half_open(self, direction: Direction) -> None:
-        """Swallow one direction of the open connections for good, their ends included."""
+        """Swallow one direction of the open connections for good, their ends included.
+
+        Args:
+            direction: "up" is what the client sends, "down" what the server does.
+        """
         self.faults.append("half_open_up" if direction == "up" else "half_open_down")
         for link in self._links:
             link.swallowed.add(direction)
 
     def trickle(self, size: int = 16, every: float = 0.01) -> None:
-        """Pass everything in pieces of `size` bytes, one every `every` seconds."""
+        """Pass everything in pieces.
+
+        Args:
+            size: Bytes of a piece.
+            every: Seconds from one to the next.
+        """
         self.faults.append("trickle")
         self._trickle = (size, every)
 
     def delay(self, seconds: float = 0.2) -> None:
-        """Hold each chunk back for `seconds`."""
+        """Hold each chunk back.
+
+        Args:
+            seconds: For how long.
+        """
         self.faults.append("delay")
         self._delay = seconds
 
@@ -158,7 +171,11 @@ class ChaosProxy(AsyncContextManagerMixin):
         self._accepting.set()
 
     def order(self, fault: Fault) -> None:
-        """Order a fault by its name, with the default numbers."""
+        """Order a fault by its name, with the default numbers.
+
+        Args:
+            fault: The name of one of the methods above, or half_open_up or half_open_down.
+        """
         match fault:
             case "half_open_up":
                 self.half_open("up")
