@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from tocsin import Cumulocity, Gap, Phase
+from tocsin import Cumulocity, Gap, Phase, TocsinError
 
 if TYPE_CHECKING:
     from tocsin.cumulocity import Alarm
@@ -37,4 +37,9 @@ async def follow(limit: int | None) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(follow, int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    try:
+        anyio.run(follow, int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    except TocsinError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -23,13 +23,15 @@ async def raise_and_acknowledge(source: str) -> None:
             severity=Severity.WARNING,
             source=source,
         )
-        if created.alarm is None:
+        if created.id is None:
             print("not stored: alarms of this device are suppressed")
             return
-        print(f"{created.outcome}: alarm {created.alarm.id}, seen {created.alarm.count} times")
-        acknowledged = await c8y.alarms.acknowledge(created.alarm.id)
-        print(f"now {acknowledged.status}")
-        cleared = await c8y.alarms.clear(created.alarm.id)
+        print(f"{created.outcome}: alarm {created.id}")
+        if created.ignored:  # one of this type was open already: it was only counted up
+            print(f"not taken: {', '.join(created.ignored)}")
+        acknowledged = await c8y.alarms.acknowledge(created.id)
+        print(f"now {acknowledged.status}, raised {acknowledged.count} times")
+        cleared = await c8y.alarms.clear(created.id)
         print(f"now {cleared.status}")
 
 

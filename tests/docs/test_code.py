@@ -48,7 +48,9 @@ async def test_the_readmes_blocks_run_in_order_on_one_page(emulator, capsys):
     assert "401" in out
 
 
-@pytest.mark.parametrize("page", ["alarms.md", "streams.md", "login.md", "errors.md", "testing.md"])
+@pytest.mark.parametrize(
+    "page", ["alarms.md", "daemons.md", "errors.md", "login.md", "streams.md", "testing.md"]
+)
 def test_code_in_the_documentation_is_python(page):
     found = blocks(ROOT / "docs" / page, "python")
     assert found
@@ -146,6 +148,22 @@ async def test_the_blocks_about_alarms_run(emulator, capsys):
     assert "MAJOR -> CRITICAL" in out
     assert "GET /inventory/managedObjects: 200 in " in out
     assert emulator.store.alarms()[0]["status"] == "CLEARED"
+
+
+def test_the_block_about_retries_runs():
+    for block in blocks(ROOT / "docs" / "errors.md", "python"):
+        exec(as_code(block, PRINTED_URL), {"__name__": "errors"})
+
+
+@pytest.mark.parametrize("name", ["follow.py", "raise_and_acknowledge.py", "shift_end.py"])
+def test_an_example_without_a_password_says_so_in_one_sentence(name):
+    environment = {**os.environ, "C8Y_BASEURL": "http://127.0.0.1:1", "C8Y_USER": "demo"}
+    environment.pop("C8Y_TOKEN", None)
+    environment.pop("C8Y_PASSWORD", None)
+    command = [sys.executable, str(ROOT / "examples" / name), "1"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
+    assert ran.returncode == 1
+    assert ran.stderr == "the environment variable C8Y_PASSWORD is not set, nor is C8Y_TOKEN\n"
 
 
 def test_every_example_is_run_by_a_test():
