@@ -146,9 +146,9 @@ def main() -> int:
     parser.add_argument("--zone", type=a_zone, default=UTC, help="whose midnight counts; UTC by default")
     parser.add_argument("--output", type=Path, help="alarms-<month>.jsonl by default")
     given = parser.parse_args()
+    if (given.month.year, given.month.month) >= (now := datetime.now(given.zone)).timetuple()[:2]:
+        parser.error(f"the month is not over: it is {now:%Y-%m}")
     month = days(given.month, given.zone)
-    if month[-1].ends > datetime.now(UTC):
-        parser.error("the month is not over")
     output = given.output or Path(f"alarms-{given.month:%Y-%m}.jsonl")
     try:
         anyio.run(export, month, output)

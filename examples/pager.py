@@ -207,7 +207,9 @@ async def run(url: str, path: Path) -> int:
         tasks.start_soon(until_signal, tasks.cancel_scope)
         try:
             async with Cumulocity.from_env() as c8y, httpx.AsyncClient() as http:
-                pager = Pager(url, http, path, load(path, c8y.site))
+                paged = load(path, c8y.site)
+                save(path, paged)  # if that is impossible, it had better show before the first page
+                pager = Pager(url, http, path, paged)
                 # No `severity=`: of an alarm that was never critical in its own time, such a stream would
                 # not tell how it goes on, and it may have been paged before the restart.
                 stream = c8y.alarms.changes(snapshot=True)

@@ -112,7 +112,7 @@ async def test_after_an_error_it_goes_on_where_it_stopped(month):
         (["2026-13"], "a month is given as 2026-01, not '2026-13'"),
         (["march"], "a month is given as 2026-01, not 'march'"),
         (["2026-03", "--zone", "Europe/Nowhere"], "there is no time zone"),
-        (["9999-11"], "the month is not over"),
+        (["9999-12"], "the month is not over"),
         ([], "required: month"),
     ],
 )

@@ -131,6 +131,15 @@ def test_it_does_not_begin_with_wrong_credentials_or_a_file_it_cannot_trust(arou
         assert around.file.read_text() == text
 
 
+def test_nothing_is_paged_that_could_not_be_noted(around):
+    around.add("first")
+    around.file = around.file.parent / "missing" / "paged.json"
+    with around.daemon() as daemon:
+        assert daemon.end() == 1
+    assert around.pager.taken == []
+    assert "No such file" in daemon.lines[-1]
+
+
 @pytest.fixture(scope="module")
 def example():
     spec = importlib.util.spec_from_file_location("pager_example", ROOT / "examples" / "pager.py")
