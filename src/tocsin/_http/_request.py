@@ -109,7 +109,8 @@ class Request:
             (GET, HEAD, PUT, DELETE and OPTIONS may, POST and PATCH may not).
         timeouts: None: the client's.
         retry: None: the client's.
-        accept: The media type asked for. Cumulocity answers a POST without one with an empty body.
+        accept: The media type asked for; empty: none is. Cumulocity answers a POST without one with an
+            empty body.
         max_bytes: Cap on the decompressed answer; None: the client's (64 MiB).
 
     Raises:

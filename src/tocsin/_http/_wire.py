@@ -254,7 +254,8 @@ class Wire:
 
     def _outgoing(self, request: Request, url: str, flight: Flight) -> httpx.Request:
         headers = dict(flight.headers)
-        headers["accept"] = (b"Accept", request.accept.encode("latin-1"))
+        if request.accept:
+            headers["accept"] = (b"Accept", request.accept.encode("latin-1"))
         body = request.body
         if body is not None:
             headers["content-type"] = (b"Content-Type", b"application/json")

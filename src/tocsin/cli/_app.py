@@ -184,6 +184,32 @@ def history(
 
 
 @app.command()
+@bundled
+def doctor(
+    connection: Connection,
+    source: Annotated[
+        str | None, typer.Option(metavar="ID", help="A device to follow, and with --write to test on.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Raise a test alarm on --source, change it, clear and delete it.")
+    ] = False,
+    hold: Annotated[
+        float, typer.Option(min=1, max=600, help="Seconds to wait for heartbeats in a held poll.")
+    ] = 20.0,
+    mask: Annotated[bool, typer.Option("--mask", help="Leave out tenant, user, host and device.")] = False,
+    jsonl: JsonLines = False,
+) -> int:
+    """Ask a tenant what its documents leave open; the report has no secrets."""
+    from tocsin.cli import _doctor
+
+    return run(
+        lambda output: _doctor.doctor(
+            connection, output, source=source, write=write, hold=hold, mask=mask, jsonl=jsonl
+        )
+    )
+
+
+@app.command()
 def emulator(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8111,
