@@ -44,7 +44,7 @@ def test_ci_runs_the_readmes_test_command():
 def test_every_json_line_in_the_documentation_is_one_object():
     lines = [line for block in blocks(ROOT / "docs" / "cli.md", "json") for line in block.source.splitlines()]
     events = [json.loads(line)["event"] for line in lines]
-    assert set(events) == {"change", "gap", "state", "alarm", "summary"}
+    assert set(events) == {"change", "gap", "state", "alarm", "summary", "finding", "report"}
 
 
 def test_the_changelog_gives_a_reason_for_each_dependency():

@@ -440,6 +440,22 @@ async def test_a_missing_extra_is_one_sentence(tmp_path, name):
     assert "pip install 'tocsin[" in one_sentence(err)
 
 
+async def test_doctor_reports_as_far_as_it_came_when_it_is_interrupted(emulator, url):
+    raised(emulator)
+    async with running("doctor", "--jsonl", "--source", "4711", url=url) as doctor:
+        found = await doctor.event("finding", name="cep-path")
+        assert (found["verdict"], found["writes"]) == ("as_assumed", False)
+        await emulator.until(lambda: emulator.held_polls == 1)
+        assert await doctor.end() == 0
+        report = json.loads((await doctor.rest()).splitlines()[-1])
+        assert (report["event"], report["complete"], report["skipped"]) == ("report", False, 10)
+        assert await doctor.errors() == ""
+    assert emulator.sessions == 0
+    code, out, err = await run("doctor", url=url, C8Y_PASSWORD="wrong")
+    assert (code, out) == (1, "")
+    assert "401" in one_sentence(err)
+
+
 async def test_demo_loses_nothing():
     code, out, err = await run("demo", "--seconds", "5", "--jsonl")
     assert (code, err) == (0, "")

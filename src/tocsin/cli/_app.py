@@ -199,7 +199,7 @@ def doctor(
     mask: Annotated[bool, typer.Option("--mask", help="Leave out tenant, user, host and device.")] = False,
     jsonl: JsonLines = False,
 ) -> int:
-    """Ask a tenant what its documents leave open; the report has no secrets."""
+    """Ask a tenant what its documents leave open."""
     from tocsin.cli import _doctor
 
     return run(

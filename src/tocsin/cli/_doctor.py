@@ -178,5 +178,5 @@ def _footer(examination: Examination) -> list[str]:
         lines[0] = f"interrupted: {lines[0]}"
     if examination.skipped:
         more = counted(len(examination.skipped), "more question")
-        lines.append(f"{more} take a test alarm: --write --source ID")
+        lines.append(f"a test alarm answers {more}: --write --source ID")
     return lines

@@ -27,6 +27,7 @@ def no_environment(monkeypatch):
         (["history"], "ID"),
         (["demo", "--seconds", "1"], "--seconds"),
         (["emulator", "--port", "70000"], "--port"),
+        (["doctor", "--hold", "0"], "--hold"),
     ],
 )
 def test_wrong_use_is_one_sentence(arguments, said, capsys):
@@ -53,6 +54,8 @@ def test_wrong_use_is_one_sentence(arguments, said, capsys):
         (["ack", "--type", "a", "--yes"], "cannot filter by type"),
         (["clear", "--children", "--severity", "major", "--yes"], "--source"),
         (["clear", "--children", "--source", "1", "--source", "2", "--yes"], "share children"),
+        (["doctor"], "--url"),
+        (["doctor", "--url", "https://x.example", "--token", "abc", "--write"], "--source"),
         (["emulator", "--host", "0.0.0.0", "--port", "0"], "--allow-remote"),
         (["emulator", "--host", "0.0.0.0", "--port", "0", "--allow-remote"], "--password"),
     ],
@@ -67,7 +70,7 @@ def test_what_makes_no_sense_is_one_sentence(arguments, said, capsys):
 def test_help_names_every_command(capsys):
     assert call(["--help"]) == 0
     out = capsys.readouterr().out
-    for name in ("demo", "emulator", "watch", "list", "count", "raise", "ack", "clear", "history"):
+    for name in ("demo", "emulator", "watch", "list", "count", "raise", "ack", "clear", "history", "doctor"):
         assert f"  {name} " in out
 
 

@@ -42,12 +42,21 @@ _TEMPLATES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The same two alarms, as one page of two and as two pages of one."""
+    """The same two alarms, as one page of two and as two pages of one.
+
+    Attributes:
+        together: Their ids, of one page.
+        apart: Their ids, page by page.
+        numbers: What the two pages say their numbers are.
+        links: Whether they have a `next`.
+        more: Whether the page of two has one.
+    """
 
     together: list[str]
     apart: list[list[str]]
     numbers: list[Any]
     links: list[bool]
+    more: bool = False
 
     @property
     def fits(self) -> bool:
@@ -86,15 +95,16 @@ async def _pages(visit: Visit) -> Pages:
         [_ids(page) for page in apart],
         [field(page, "statistics", "currentPage") for page in apart],
         [bool(field(page, "next")) for page in apart],
+        bool(field(together, "next")),
     )
 
 
 def judge_paging(seen: Pages) -> Judgement:
     """Whether page 2 begins where page 1 ends."""
+    if (len(seen.together) < 2 and seen.more) or (len(seen.together) == 2 and not all(seen.apart)):
+        return differs("a page is short though more alarms follow: this user has inventory roles only")
     if len(seen.together) < 2:
         return untold(EMPTY)
-    if not all(seen.apart):
-        return differs("a page is short though more alarms follow: this user has inventory roles only")
     if not seen.fits:
         return differs(f"two pages of one are {texts(_flat(seen.apart))}, one of two {texts(seen.together)}")
     if seen.numbers != [1, 2]:
