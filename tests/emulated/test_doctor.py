@@ -97,8 +97,11 @@ OTHERWISE = [
     ("repeat", UNTOLD, RESTRICTED, None),
     ("repeat-stamp", DIFFERS, {"behaviour": Behaviour(bump_last_updated_on_repeat=False)}, None),
     ("no-op", UNTOLD, {}, Fault("lose", channel="/alarms/*", times=None)),
+    ("upsert", DIFFERS, {"behaviour": Behaviour(upsert=404)}, None),
+    ("upsert", DIFFERS, {"behaviour": Behaviour(upsert=405)}, None),
+    ("upsert", UNTOLD, {}, status(403, "/alarm/alarms/upsert")),
     ("put-accept", UNTOLD, {}, status(422, "/alarm/alarms/*", method="PUT")),
-    ("clear", DIFFERS, {}, Fault("lose", channel="/alarms/*", skip=3)),
+    ("clear", DIFFERS, {}, Fault("lose", channel="/alarms/*", skip=4)),
     ("audit-record", UNTOLD, {}, status(403, "/audit/*")),
     ("audit-record", DIFFERS, {}, answered("/audit/*", '{"auditRecords":[]}')),
     ("deletion", DIFFERS, {"profile": "seed"}, None),
@@ -291,6 +294,13 @@ async def test_no_secret_gets_into_a_report_whatever_the_server_says():
         for secret in echo.secrets:
             assert secret not in report
         here.emulator.faults.clear()
+
+
+async def test_a_cut_leaves_no_half_of_a_secret():
+    async with clinic() as here:
+        visit = here.examination("count")._visit
+        visit.hide(["session-id-71"])
+        assert "session" not in visit.clean("x" * 295 + "session-id-71")
 
 
 async def test_names_are_left_out_if_asked():

@@ -448,7 +448,7 @@ async def test_doctor_reports_as_far_as_it_came_when_it_is_interrupted(emulator,
         await emulator.until(lambda: emulator.held_polls == 1)
         assert await doctor.end() == 0
         report = json.loads((await doctor.rest()).splitlines()[-1])
-        assert (report["event"], report["complete"], report["skipped"]) == ("report", False, 10)
+        assert (report["event"], report["complete"], report["skipped"]) == ("report", False, 11)
         assert await doctor.errors() == ""
     assert emulator.sessions == 0
     code, out, err = await run("doctor", url=url, C8Y_PASSWORD="wrong")

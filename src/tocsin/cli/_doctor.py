@@ -149,18 +149,18 @@ class TableReport:
         console = Console(highlight=False, markup=False, emoji=False)
         with console.capture() as captured:
             console.print(Text(self._title, style="bold"))
-            console.print(_table(self._examination.findings))
+            console.print(_table(self._examination.findings, console.width))
             for line in _footer(self._examination):
                 console.print(Text(line))
         lines = (line.rstrip() for line in captured.get().splitlines())
         await self._output.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
 
 
-def _table(findings: list[Finding]) -> Table:
+def _table(findings: list[Finding], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", expand=True)
-    table.add_column("Question", ratio=4)
+    table.add_column("Question", width=44 if width >= 110 else min(30, width // 3))
     table.add_column("Verdict", width=10)
-    table.add_column("Seen", ratio=5)
+    table.add_column("Seen", ratio=1)
     for finding in findings:
         seen = Text(plain(finding.detail))
         if finding.verdict is Verdict.DIFFERS:

@@ -36,6 +36,8 @@ async def test_json_lines_are_as_documented(written):
         examination = here.examination("held-poll", "missing-alarm", "live", write=False)
         await report_on(examination, JsonReport(output, examination, platform="cumulocity"))
     *findings, report = [json.loads(line) for line in text().splitlines()]
+    shown = documented("finding")
+    assert {**findings[0], "seconds": shown["seconds"]} == shown
     assert [list(one) for one in findings] == [list(documented("finding"))] * 2
     assert list(report) == list(documented("report"))
     assert (report["as_assumed"], report["skipped"], report["complete"]) == (2, 1, True)

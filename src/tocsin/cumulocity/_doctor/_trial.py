@@ -52,6 +52,7 @@ class Trial:
         repeated: The alarm after the repeat.
         same: The alarm after a change to what it was already.
         told_same: What was notified of that.
+        upserted: Status and alarm of the answer to an upsert; or why there is none.
         bare: Bytes of the answer to a change without an Accept header.
         cleared: Seconds from the answer to a clearing until it was read back; infinity: it never was.
         told_cleared: The notification of that.
@@ -69,6 +70,7 @@ class Trial:
     repeated: dict[str, Any] | None = None
     same: dict[str, Any] | None = None
     told_same: Notice | None = None
+    upserted: tuple[int, Any] | TocsinError | None = None
     bare: int | None = None
     cleared: float | None = None
     told_cleared: Notice | None = None
@@ -115,6 +117,7 @@ async def _live(visit: Visit, trial: Trial, ear: Ear, source: str, kind: str) ->
     trial.told = await ear.hear(_SOON)
     await _again(visit, trial, ear, alarm)
     await _unchanged(visit, trial, ear, identity)
+    await _upsert(visit, trial, ear, {"type": kind, "source": {"id": source}, "text": _TEXT + "!"})
     bare = Request("PUT", alarm_path(identity), body=json.dumps({"text": _TEXT + "."}).encode(), accept="")
     trial.bare = len((await visit.send(bare)).body.strip())
     await ear.hear(_SILENCE)
@@ -136,6 +139,16 @@ async def _unchanged(visit: Visit, trial: Trial, ear: Ear, identity: str) -> Non
     await _write(visit, "PUT", alarm_path(identity), {"text": before.get("text")})
     trial.told_same = await ear.hear(_SILENCE)
     trial.repeated, trial.same = before, await _read(visit, identity)
+
+
+async def _upsert(visit: Visit, trial: Trial, ear: Ear, alarm: dict[str, Any]) -> None:
+    try:
+        answer = await _write(visit, "POST", f"{ALARMS}/upsert", alarm)
+        trial.upserted = answer.status, field(answer.json(), "alarm")
+    except TocsinError as error:
+        trial.upserted = error
+    else:
+        await ear.hear(_SILENCE)
 
 
 async def _clear(visit: Visit, trial: Trial, ear: Ear, identity: str) -> None:

@@ -112,7 +112,9 @@ class Visit:
 
     def clean(self, text: str) -> str:
         """Make a text fit for the report."""
-        return self._ours.hide_known(self._theirs.clean(text, limit=_DETAIL))
+        # Cut last: half a secret would be known to nobody but its reader.
+        text = self._ours.hide_known(self._theirs.clean(text, limit=len(text) + 1))
+        return text if len(text) <= _DETAIL else text[: _DETAIL - 1].rstrip() + "…"
 
 
 class Stopwatch:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tocsin.cumulocity._doctor._page import moment
 from tocsin.cumulocity._doctor._probe import Judgement, Probe, assumed, differs, explain, untold
 from tocsin.cumulocity._doctor._trial import Trial, look_at_trial
-from tocsin.cumulocity._doctor._visit import texts
+from tocsin.cumulocity._doctor._visit import field, texts
 from tocsin.cumulocity._observe import alarm_id, observe
+from tocsin.errors import StatusError
 from tocsin.models import Action
 
 if TYPE_CHECKING:
@@ -101,6 +102,22 @@ def judge_no_op(trial: Trial) -> Judgement:
     return assumed("neither is it notified nor does lastUpdated move")
 
 
+def judge_upsert(trial: Trial) -> Judgement:
+    """Whether an upsert changes the open alarm and counts nothing."""
+    if isinstance(trial.upserted, StatusError) and trial.upserted.status in {404, 405}:
+        return differs(f"there is none (HTTP {trial.upserted.status}): upsert() sends a POST instead")
+    if not isinstance(trial.upserted, tuple) or trial.made is None or trial.same is None:
+        return explain(trial.upserted if isinstance(trial.upserted, Exception) else trial.failure)
+    status, alarm = trial.upserted
+    if alarm_id(alarm) != alarm_id(trial.made):
+        return differs(f"another alarm was made (HTTP {status})")
+    if field(alarm, "count") != trial.same.get("count"):
+        return differs(f"it was counted: {trial.same.get('count')} to {field(alarm, 'count')}, HTTP {status}")
+    if field(alarm, "text") == trial.same.get("text"):
+        return differs(f"its text was not taken (HTTP {status})")
+    return assumed(f"text taken, count stays, HTTP {status}")
+
+
 def judge_bare(trial: Trial) -> Judgement:
     """Whether a write needs an Accept header to be answered."""
     if trial.bare is None:
@@ -164,6 +181,7 @@ WRITES: Final[tuple[Probe[Any], ...]] = (
     _trial("repeat", "Is a repeat counted on the open alarm?", "yes, and time moves", judge_repeat),
     _trial("repeat-stamp", "Does a repeat move lastUpdated?", "yes", judge_repeat_stamp),
     _trial("no-op", "Is a change to the same notified?", "no", judge_no_op),
+    _trial("upsert", "Does an upsert change the open alarm?", "yes, and counts nothing", judge_upsert),
     _trial("put-accept", "Does a PUT need an Accept header?", "yes; always sent", judge_bare),
     _trial("clear", "How soon is a change seen?", "at once", judge_clear),
     _trial("audit-record", "Do changes leave audit records?", "yes", judge_audit),
