@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tocsin.bayeux._messages import Answer
-from tocsin.cumulocity._doctor import _access, _lists, _live, _page, _writes
+from tocsin.cumulocity._doctor import _access, _forms, _lists, _live, _page, _writes
 from tocsin.cumulocity._doctor._ear import Notice
 from tocsin.cumulocity._doctor._line import Said
 from tocsin.cumulocity._doctor._probe import Verdict, explain
@@ -78,7 +78,7 @@ CASES = [
     ("ranges", _lists.judge_ranges, _lists.Ranges(True, True, False), DIFFERS),
     ("filters", _lists.judge_filters, _lists.Counts((1, 2), (1, 2), 1), DIFFERS),
     ("filters", _lists.judge_filters, _lists.Counts((0, 0), (0, 0), 0), UNTOLD),
-    ("missing-alarm", _lists.judge_missing, (200, None), DIFFERS),
+    ("missing-alarm", _forms.judge_missing, (200, None), DIFFERS),
     ("advice", _live.judge_advice, talk(hello=said()), DIFFERS),
     ("advice", _live.judge_advice, talk(hello=said(advice={"multiple-clients": True})), DIFFERS),
     ("advice", _live.judge_advice, talk(hello=said(advice={"reconnect": "none"})), DIFFERS),

@@ -11,6 +11,7 @@ from anyio import CancelScope, move_on_after
 
 from tocsin._http._retry import RetryPolicy
 from tocsin.cumulocity._doctor._access import ACCESS
+from tocsin.cumulocity._doctor._forms import FORMS
 from tocsin.cumulocity._doctor._lists import LISTS
 from tocsin.cumulocity._doctor._live import LIVE
 from tocsin.cumulocity._doctor._page import PAGE
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROBES", "Examination"]
 
-PROBES: Final[tuple[Probe[Any], ...]] = (*ACCESS, *PAGE, *LISTS, *LIVE, *WRITES)
+PROBES: Final[tuple[Probe[Any], ...]] = (*ACCESS, *PAGE, *LISTS, *FORMS, *LIVE, *WRITES)
 
 _TIDYING: Final = 10.0
 _ANSWER: Final = 15.0
