@@ -3,21 +3,21 @@
 A page is cut into the bytes of its rows once; each row is validated when it is wanted, declared fields only.
 The bytes stay with the object: what tocsin does not know is never lost, and parsed only when asked for.
 
+A row that is spelled as its model declares it is validated by msgspec, and what pydantic keeps in an object
+is laid out when it is first looked at. Nothing can go wrong then: the values are there already.
+
 No platform is known here, and no I/O is done.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
-import msgspec
 import pydantic_core
 from pydantic import (
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,6 +26,8 @@ from pydantic import (
     model_serializer,
 )
 
+from tocsin._cut import CutPage, cut_page, excerpt, parse_object
+from tocsin._rows import REFUSED, RowReader, spellings
 from tocsin._times import parse_time, write_time
 from tocsin.errors import ProtocolError
 
@@ -40,6 +42,7 @@ __all__ = [
     "WireModel",
     "cut_page",
     "excerpt",
+    "id_of",
     "parse_object",
     "parse_time",
     "write_time",
@@ -47,87 +50,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-_EXCERPT: Final = 120
-
-
-def excerpt(body: bytes) -> str:
-    """The beginning of what came, fit for an error message: one line, no control characters."""
-    text = body[: _EXCERPT * 4].decode("utf-8", "replace")
-    clean = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return clean if len(clean) <= _EXCERPT else clean[:_EXCERPT] + "…"
-
-
-def parse_object(raw: bytes, *, what: str = "object") -> dict[str, Any]:
-    """Parse a JSON object, forgiving what a strict parser refuses (lone surrogates, NaN, stray bytes).
-
-    Raises:
-        ProtocolError: It is not a JSON object, or nested too deep.
-    """
-    try:
-        value = pydantic_core.from_json(raw)
-    except ValueError:
-        try:
-            text = json.dumps(json.loads(raw.decode("utf-8-sig", "replace")), ensure_ascii=False)
-            value = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-        except (ValueError, RecursionError):
-            raise ProtocolError(f"the {what} is not JSON", detail=excerpt(raw)) from None
-    if not isinstance(value, dict):
-        raise ProtocolError(f"the {what} is not a JSON object", detail=excerpt(raw))
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class CutPage:
-    """One page of a collection, cut but not yet validated.
-
-    Attributes:
-        items: The raw JSON of each row in the server's order. Each is a copy: nothing pins the whole page.
-        rest: The other keys of the page, parsed; a value that cannot be read is left out.
-    """
-
-    items: list[bytes]
-    rest: dict[str, Any]
-
-
-_page_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_rows_decoder: Final = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-def cut_page(body: bytes, key: str) -> CutPage:
-    """Cut a page into its rows without looking into them.
-
-    Args:
-        body: The whole response body.
-        key: The name of the list in it, such as ``alarms``.
-
-    Raises:
-        ProtocolError: It is not a JSON object with a list of that name, or nested too deep.
-    """
-    try:
-        page = _page_decoder.decode(body)
-        if key not in page:
-            raise ProtocolError(f"the page has no list named {key!r}", detail=excerpt(body))
-        items = [bytes(raw) for raw in _rows_decoder.decode(page.pop(key))]
-    except (msgspec.MsgspecError, UnicodeError):
-        return _cut_slowly(body, key)
-    except RecursionError:
-        raise ProtocolError("the page is nested too deep", detail=excerpt(body)) from None
-    rest: dict[str, Any] = {}
-    for name, raw in page.items():
-        try:
-            rest[name] = pydantic_core.from_json(bytes(raw))
-        except ValueError:
-            continue  # nobody asked for it yet; whoever does will see that it is missing
-    return CutPage(items, rest)
-
-
-def _cut_slowly(body: bytes, key: str) -> CutPage:
-    """Cut what msgspec refuses: one alarm with a lone surrogate or NaN in it must not cost the other rows."""
-    page = parse_object(body, what="page")
-    items = page.pop(key, None)
-    if not isinstance(items, list):
-        raise ProtocolError(f"the page has no list named {key!r}", detail=excerpt(body))
-    return CutPage([json.dumps(item).encode() for item in items], page)
+_OURS: Final = frozenset({"_raw", "_wire", "_row"})
+_LATER: Final = frozenset({"__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"})
+_get_dict: Final = BaseModel.__dict__["__dict__"].__get__
+_set_dict: Final = BaseModel.__dict__["__dict__"].__set__
 
 
 @lru_cache(maxsize=128)
@@ -154,28 +80,31 @@ class WireModel(BaseModel):
         serialize_by_alias=False,
     )
     # A slot, not a PrivateAttr: pydantic leaves it alone, and private attributes cost a quarter of the whole.
-    __slots__ = ("_raw", "_wire")
+    __slots__ = ("_raw", "_row", "_wire")
     if TYPE_CHECKING:
         _raw: bytes | None
+        _row: Any  # what msgspec read, until it is laid out as pydantic keeps it; then None
         _wire: dict[str, Any] | None
 
     _spellings: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {}
     )  # wire name → all of that field
     _silent: ClassVar[frozenset[str]] = frozenset()  # wire names that are neither fields nor fragments
+    # A subclass may validate in ways that msgspec does not know, so each class says for itself.
+    _is_plain: ClassVar[bool] = False  # nothing but declared fields, no validators
+    _reader: ClassVar[RowReader | None] = None
 
     id: str = Field(min_length=1)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        spellings: dict[str, tuple[str, ...]] = {}
+        known: dict[str, tuple[str, ...]] = {}
         for name, field in cls.model_fields.items():
-            alias = field.validation_alias
-            choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
-            names = tuple(choice for choice in choices if isinstance(choice, str))
-            spellings |= dict.fromkeys(names, names)
-        cls._spellings = MappingProxyType(spellings)
+            names = spellings(name, field)
+            known |= dict.fromkeys(names, names)
+        cls._spellings = MappingProxyType(known)
+        cls._reader = RowReader(cls.model_fields) if cls.__dict__.get("_is_plain") else None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -217,11 +146,26 @@ class WireModel(BaseModel):
         Raises:
             ProtocolError: It is not a JSON object, or has no usable id.
         """
+        reader = cls._reader
+        if reader is None:
+            return cls._from_odd(raw)
+        try:
+            row = reader.decode(raw)
+        except REFUSED:
+            return cls._from_odd(raw)
+        self = cls.__new__(cls)
+        _set_row(self, row)
+        _set_raw(self, raw)
+        return self
+
+    @classmethod
+    def _from_odd(cls, raw: bytes) -> Self:
+        """Read one object as pydantic does, which may mean to mend it."""
         try:
             self = cls.__pydantic_validator__.validate_json(raw, by_alias=True, by_name=False)
         except ValidationError:
             self = cls._salvage(raw)
-        object.__setattr__(self, "_raw", raw)
+        _set_raw(self, raw)
         return self  # type: ignore[no-any-return]
 
     @classmethod
@@ -273,6 +217,50 @@ class WireModel(BaseModel):
             return parse_time(value)
         except ValueError:
             return None
+
+    if not TYPE_CHECKING:
+        # What pydantic keeps in an object is laid out when somebody asks for the first of it. A type checker
+        # would take these for a promise that any name is there.
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _OURS:
+                raise AttributeError(name)
+            row = getattr(self, "_row", None)
+            if row is not None:
+                values = self._lay_out(row)
+                if name in values:
+                    return values[name]
+            if name in _LATER and hasattr(self, "_row"):
+                value = self._names_set() if name == "__pydantic_fields_set__" else None
+                object.__setattr__(self, name, value)
+                return value
+            return super().__getattr__(name)
+
+        @property
+        def __dict__(self) -> dict[str, Any]:
+            row = getattr(self, "_row", None)
+            return _get_dict(self) if row is None else self._lay_out(row)
+
+        @__dict__.setter
+        def __dict__(self, values: dict[str, Any]) -> None:
+            _set_dict(self, values)
+
+    def _lay_out(self, row: Any) -> dict[str, Any]:
+        """Put what msgspec read where pydantic looks for it. It raises nothing: no attribute may."""
+        reader: Any = self._reader
+        raw: Any = self._raw
+        values: dict[str, Any] = reader.values(row)
+        if reader.is_rounded(values, raw):  # everything else here cuts such times off
+            with suppress(ProtocolError):
+                values = type(self)._from_odd(raw).__dict__
+        _set_dict(self, values)
+        _set_row(self, None)
+        return values
+
+    def _names_set(self) -> set[str]:
+        sent = self._read().keys()
+        fields = type(self).model_fields.items()
+        return {name for name, field in fields if not sent.isdisjoint(spellings(name, field))}
 
     @property
     def raw(self) -> bytes:
@@ -381,3 +369,13 @@ class WireModel(BaseModel):
             if name not in known and name not in left_out:
                 data.setdefault(name, value)
         return data
+
+
+_set_raw: Final = WireModel.__dict__["_raw"].__set__
+_set_row: Final = WireModel.__dict__["_row"].__set__
+
+
+def id_of(model: WireModel) -> str:
+    """The id of an object, without laying the object out for it."""
+    row = getattr(model, "_row", None)
+    return model.id if row is None else row.id

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LAYERS = {
     "errors": 0,
     "models": 0,
+    "_cut": 0,
+    "_rows": 0,
     "_times": 0,
     "_wire": 0,
     "_version": 0,
@@ -41,7 +43,8 @@ FOREIGN = {
     "tenacity": ("tocsin/_http/", "tocsin/testing/"),
     "websockets": ("tocsin/_stream/_channel.py", "tocsin/emulator/"),
     "msgspec": (
-        "tocsin/_wire.py",
+        "tocsin/_cut.py",
+        "tocsin/_rows.py",
         "tocsin/bayeux/_messages.py",
         "tocsin/cumulocity/_observe.py",
         "tocsin/cumulocity/_payload.py",

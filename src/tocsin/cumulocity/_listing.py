@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tocsin._http._pages import Batch
+from tocsin._wire import id_of
 from tocsin.cumulocity._paging import Position
 from tocsin.cumulocity._query import FILTER_NAMES
 from tocsin.cumulocity._window import read_window
@@ -77,7 +78,7 @@ class _Pass:
         self.began: datetime | None = None  # by the server's clock
 
     def knows(self, alarm: Alarm | None) -> bool:
-        return alarm is not None and alarm.id in self.seen
+        return alarm is not None and id_of(alarm) in self.seen
 
 
 class AlarmWalk:
@@ -139,11 +140,12 @@ class AlarmWalk:
     def take(self, raw: bytes) -> Alarm | None:
         """Make an alarm of a row; None if it was given before."""
         alarm = Alarm.from_raw(raw)
+        identity = id_of(alarm)
         here = self._taken
-        fresh = here.seen.add(alarm.id)
+        fresh = here.seen.add(identity)
         here.fresh += fresh
         if here.seen is not self._given:
-            fresh = self._given.add(alarm.id)
+            fresh = self._given.add(identity)
             here.moving = here.moving or fresh
         return alarm if fresh else None
 
@@ -186,7 +188,7 @@ class AlarmWalk:
                 return
 
     def _all_given(self, rows: list[bytes]) -> bool:
-        return all(alarm is None or alarm.id in self._given for alarm in map(_read, rows))
+        return all(alarm is None or id_of(alarm) in self._given for alarm in map(_read, rows))
 
 
 def _updated(wanted: AlarmFilter, since: datetime) -> AlarmFilter | None:

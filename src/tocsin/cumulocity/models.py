@@ -130,6 +130,7 @@ class Alarm(WireModel):
         first_occurrence_time: `time` of the first raise; told only once `count` is above 1.
     """
 
+    _is_plain: ClassVar[bool] = True
     _silent: ClassVar[frozenset[str]] = frozenset({"history", "severityOrdinal", "statusOrdinal"})
 
     self_: str | None = Field(default=None, alias="self")
