@@ -63,6 +63,11 @@ class LoginAuth(Auth, Protocol):
         """Seconds for which the token was good when it was given, by the server's clock; None: unknown."""
         ...
 
+    @property
+    def given(self) -> int:
+        """How many tokens there have been, by log-ins and of the server's own accord."""
+        ...
+
     async def log_in(
         self, send: Callable[[Request], Awaitable[Response]], clock: Callable[[], datetime]
     ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
 from anyio import Event, create_task_group, current_time
@@ -32,8 +33,19 @@ log = logging.getLogger("tocsin.http")
 MARGIN: Final = 60.0
 """Seconds before its end at which a token is renewed; half its lifetime if that is less."""
 
-_REFUSED: Final = 30.0  # seconds for which a refusal stands
+SHORTEST: Final = 10.0
+"""Seconds for which a token is used at least, whatever it says of itself: one that seems to end sooner comes
+from clocks that differ a little, and would bring a log-in for each call. The server's 401 is believed."""
+
+_REFUSED: Final = (
+    30.0  # seconds for which a refusal stands; doubled each time, or a daemon locks its user out
+)
+_REFUSED_MOST: Final = 900.0
 _FAILED: Final = 1.0  # the same for any other failure
+# So many log-ins at most in so many seconds because tokens were refused. Processes that end each other's
+# sessions, as there are more of them than the tenant allows, would else log in at every call.
+_OFTEN: Final = 5
+_WITHIN: Final = 60.0
 
 
 class _Attempt:
@@ -65,7 +77,10 @@ class LogIns:
         "_error",
         "_error_until",
         "_expires",
+        "_given",
         "_learn",
+        "_recent",
+        "_refusals",
         "_renew_at",
         "_send",
         "_settled_at",
@@ -94,6 +109,9 @@ class LogIns:
         self._renew_at = self._expires = float("-inf")
         self._settled_at = 0.0
         self._vain = 0
+        self._given = auth.given
+        self._refusals = 0
+        self._recent: deque[float] = deque(maxlen=_OFTEN)
         self.version = 0
         self.listeners: list[Callable[[], None]] = []
 
@@ -149,14 +167,19 @@ class LogIns:
         """After a 401: see to it that there is a newer token than the one that was refused.
 
         Returns:
-            False if a new one would be refused too: the last one was, just after it was given.
+            False if a new one would be of no use: the last one was refused just after it was given, or
+            there have been too many of late.
 
         Raises:
             TocsinError: There is none.
         """
         if self.version > version:
             return True
-        if self._vain == version and current_time() < self._settled_at + _REFUSED:
+        now = current_time()
+        if self._vain == version and now < self._settled_at + _REFUSED:
+            return False
+        if self._under_way is None and len(self._recent) == _OFTEN and now < self._recent[0] + _WITHIN:
+            log.debug("a token was refused, but there were %d log-ins in %.0f s", _OFTEN, _WITHIN)
             return False
         await self._wait()
         return True
@@ -164,6 +187,20 @@ class LogIns:
     def refused(self, version: int) -> None:
         """A token was refused although it is new: logging in again is of no use for a while."""
         self._vain = max(self._vain, version)
+
+    def answered(self) -> None:
+        """An answer came: the server may have prolonged the session of its own accord."""
+        if self._given != self._auth.given:
+            self._given = self._auth.given
+            self._use_for(self._auth.lifetime)
+
+    def _use_for(self, lifetime: float | None) -> None:
+        if lifetime is None:
+            self._expires = self._renew_at = float("inf")
+        else:
+            lifetime = max(lifetime, SHORTEST)
+            self._expires = current_time() + lifetime
+            self._renew_at = self._expires - min(MARGIN, lifetime / 2)
 
     async def _wait(self) -> None:
         """Wait for the log-in under way, or for a new one."""
@@ -212,23 +249,28 @@ class LogIns:
         self._under_way = None
         self._error = attempt.error
         if attempt.error is None:
-            lifetime = self._auth.lifetime
-            self._expires = float("inf") if lifetime is None else now + lifetime
-            self._renew_at = self._expires - min(MARGIN, (lifetime or 0.0) / 2)
+            self._refusals = 0
+            self._recent.append(now)
+            self._given = self._auth.given
+            self._use_for(self._auth.lifetime)
             self.version += 1
             self._learn(self._auth.secrets)
             if self.version > 1:
                 for listener in self.listeners:
                     listener()
         else:
-            self._error_until = now + _hold_off(attempt.error)
+            refused = isinstance(attempt.error, AuthenticationError)
+            self._error_until = now + _hold_off(attempt.error, self._refusals)
+            self._refusals += refused
             log.debug("a log-in failed: %s", attempt.error)
         attempt.done.set()
 
 
-def _hold_off(error: TocsinError) -> float:
-    """Seconds for which a failure is not tried again."""
-    if isinstance(error, AuthenticationError | ConfigurationError):
+def _hold_off(error: TocsinError, refusals: int) -> float:
+    """Seconds for which a failure is not tried again, after so many refusals in a row."""
+    if isinstance(error, AuthenticationError):
+        return min(_REFUSED * 2.0 ** min(refusals, 10), _REFUSED_MOST)
+    if isinstance(error, ConfigurationError):
         return _REFUSED
     asked = error.retry_after if isinstance(error, StatusError) else None
     return max(_FAILED, min(asked or 0.0, _REFUSED))

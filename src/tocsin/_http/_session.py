@@ -61,7 +61,13 @@ class HttpSession:
             self._forget(self._wire)
             await self._wire.aclose()
 
-    async def send(self, request: Request, *, on_bytes: Callable[[int], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        *,
+        on_bytes: Callable[[int], None] | None = None,
+        refusal: Callable[[Response], bool] | None = None,
+    ) -> Response:
         """Send a request once and read its answer whole.
 
         Cancelling it closes its connection; the session stays usable.
@@ -70,6 +76,8 @@ class HttpSession:
             request: The request. `Timeouts.read` is the silence that is tolerated while the server holds it.
             on_bytes: Told the length of each piece of the answer as it arrives (such as a heartbeat's blank).
                 It must neither block nor raise.
+            refusal: Tells from an answer whose status does not say so that the credentials were refused: like
+                a 401, it is then sent once more with a new token, where there is one to be had.
 
         Returns:
             A 2xx answer.
@@ -85,5 +93,6 @@ class HttpSession:
             request.timeouts or self._timeouts,
             self._headers,
             on_bytes,
+            refusal=refusal,
         )
         return await within_total(flight, self._wire.attempt(request, flight))

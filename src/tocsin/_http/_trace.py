@@ -19,6 +19,7 @@ __all__ = ["Flight", "log", "log_answer"]
 log = logging.getLogger("tocsin.http")
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1: they apply nothing
+_UNAUTHORIZED = 401
 _LEAVING = "send_request_headers.started"
 
 
@@ -32,6 +33,7 @@ class Flight:
         headers: The client's headers, encoded, by lower-case name.
         on_bytes: Told the length of each piece of an answer.
         safe: That it may have been applied need not be told, whatever its method.
+        refusal: Tells from an answer whose status does not say so that the credentials were refused.
         attempts: Attempts begun.
         doubtful: Whether an attempt whose answer we do not have may have been applied.
     """
@@ -46,6 +48,7 @@ class Flight:
         "headers",
         "method",
         "on_bytes",
+        "refusal",
         "timeouts",
         "url",
     )
@@ -59,12 +62,14 @@ class Flight:
         on_bytes: Callable[[int], None] | None = None,
         *,
         safe: bool = False,
+        refusal: Callable[[Response], bool] | None = None,
     ) -> None:
         self.method = method
         self.url = url
         self.timeouts = timeouts
         self.headers = headers
         self.on_bytes = on_bytes
+        self.refusal = refusal
         self.attempts = 0
         self.doubtful = False
         self._safe = safe or method in _SAFE
@@ -76,6 +81,10 @@ class Flight:
     def tried(self) -> str:
         """How often it was tried, for the end of a sentence; empty for once."""
         return f" ({self.attempts} attempts)" if self.attempts > 1 else ""
+
+    def refused(self, response: Response) -> bool:
+        """Whether an answer says that the credentials were refused."""
+        return response.status == _UNAUTHORIZED or (self.refusal is not None and self.refusal(response))
 
     def begin(self) -> None:
         """A request is handed to the transport."""

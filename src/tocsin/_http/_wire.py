@@ -168,11 +168,13 @@ class Wire:
         """Send with a token that is good; once again with a new one if it is refused."""
         version = await logins.current()
         response = await self._authenticated(auth, request, flight)
-        if response.status != _UNAUTHORIZED or not await logins.renewed(version):
+        logins.answered()
+        if not flight.refused(response) or not await logins.renewed(version):
             return response
         version = logins.version
         response = await self._authenticated(auth, request, flight)
-        if response.status == _UNAUTHORIZED:
+        logins.answered()
+        if flight.refused(response):
             logins.refused(version)
         return response
 

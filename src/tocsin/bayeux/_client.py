@@ -8,9 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from anyio import AsyncContextManagerMixin
-
 from tocsin._http._core import HttpCore
+from tocsin._http._entered import EnteredClient
 from tocsin._stream._backoff import ReconnectPolicy
 from tocsin._stream._owner import TaskOwner
 from tocsin.bayeux._channels import check_channel
@@ -38,7 +37,7 @@ __all__ = ["BayeuxClient"]
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
-class BayeuxClient(AsyncContextManagerMixin):
+class BayeuxClient(EnteredClient):
     """Follows channels of a Bayeux server; an async context manager, left in the task that entered it.
 
     One session serves all subscriptions. It is opened by the first one and ended with the last; when it is

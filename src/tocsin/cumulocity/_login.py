@@ -59,10 +59,12 @@ class OAuthInternal:
         "_code",
         "_code_used",
         "_headers",
+        "_log_ins",
         "_password",
         "_token",
         "_xsrf",
         "cookies",
+        "given",
         "lifetime",
         "secrets",
         "tenant",
@@ -91,6 +93,8 @@ class OAuthInternal:
         self.tenant = tenant
         self.cookies = cookies
         self.lifetime: float | None = None
+        self.given = 0
+        self._log_ins = 0
         self._password = password
         self._code = tfa_code or None
         self._code_used = False
@@ -118,9 +122,12 @@ class OAuthInternal:
         Args:
             request: What is to be sent.
         """
+        begun = self._log_ins
         response = yield request.with_headers(self._headers)
-        if self.cookies and response.status < 400:
-            self._take_cookies(response)  # the server renews a session's token when it likes
+        # The server prolongs a session when it likes. An answer that was under way during another log-in is
+        # about a session that this one may have ended.
+        if self.cookies and response.status < 400 and begun == self._log_ins:
+            self._prolong(response)
 
     async def log_in(
         self, send: Callable[[Request], Awaitable[Response]], clock: Callable[[], datetime]
@@ -154,13 +161,24 @@ class OAuthInternal:
             if refused is None:
                 raise
         else:
+            self._code_used = True
             self._take(response)
-            until = expiry(self._token)
-            left = None if until is None else (until - (response.date or clock())).total_seconds()
-            # A server whose clock and tokens contradict each other will say 401 when it means it.
-            self.lifetime = left if left is None or left > 0 else None
+            self.lifetime = self._left(response, clock)
+            self.given += 1
+            self._log_ins += 1
             return
+        self._code_used = True
         raise refused
+
+    def _left(self, response: Response, clock: Callable[[], datetime] | None) -> float | None:
+        """Seconds for which the token is good; None if nobody can say."""
+        until = expiry(self._token)
+        now = response.date or (clock() if clock is not None else None)
+        if until is None or now is None:
+            return None
+        left = (until - now).total_seconds()
+        # A server whose clock and tokens contradict each other will say 401 when it means it.
+        return left if left > 0 else None
 
     async def _next_code(self) -> str | None:
         """The second factor for this log-in."""
@@ -174,7 +192,6 @@ class OAuthInternal:
                     "give tfa_code as a function",
                     status=401,
                 )
-            self._code_used = True
             return code
         made = code()
         given: object = await made if inspect.isawaitable(made) else made
@@ -207,8 +224,10 @@ class OAuthInternal:
     def _take(self, response: Response) -> None:
         """Take the token out of the answer to a log-in."""
         if self.cookies:
-            if not self._take_cookies(response):
+            token = _cookie(response, "authorization")
+            if token is None:
                 raise ProtocolError("the log-in brought no cookie named authorization")
+            self._take_cookies(token, response)
             return
         body = response.json()
         token = body.get("access_token") if isinstance(body, dict) else None
@@ -218,16 +237,22 @@ class OAuthInternal:
         self._headers = (("Authorization", f"Bearer {token}"),)
         self._keep_secret(token)
 
-    def _take_cookies(self, response: Response) -> bool:
-        """Adopt the cookies of an answer, if it sets the token."""
-        given = response.headers.get("set-cookie", "")
-        token = re.search(_COOKIE.format("authorization"), given)
-        if token is None or _TOKEN.fullmatch(token[1]) is None:
-            return False
-        self._token = token[1]
-        xsrf = re.search(_COOKIE.format("XSRF-TOKEN"), given)
-        if xsrf is not None and _TOKEN.fullmatch(xsrf[1]):
-            self._xsrf = xsrf[1]
+    def _prolong(self, response: Response) -> None:
+        """Adopt the token of an answer that brings a newer one."""
+        token = _cookie(response, "authorization")
+        if token is None or token == self._token:
+            return
+        now, later = expiry(self._token), expiry(token)
+        if now is not None and later is not None and later < now:
+            return  # answers overtake each other
+        self._take_cookies(token, response)
+        self.lifetime = self._left(response, None)
+        self.given += 1
+
+    def _take_cookies(self, token: str, response: Response) -> None:
+        """Send a token as a cookie from now on, with what belongs to it."""
+        self._token = token
+        self._xsrf = _cookie(response, "XSRF-TOKEN") or self._xsrf
         cookie = f"authorization={self._token}"
         self._headers = (("Cookie", cookie),)
         if self._xsrf:
@@ -237,7 +262,6 @@ class OAuthInternal:
             )
         self._keep_secret(self._token)
         self._keep_secret(self._xsrf)
-        return True
 
     def _keep_secret(self, text: str) -> None:
         """Have a text hidden; the password and the latest few are enough, older ones are known already."""
@@ -246,3 +270,9 @@ class OAuthInternal:
 
     def __repr__(self) -> str:
         return f"OAuthInternal(user={self.user!r}, tenant={self.tenant!r}, password=***)"
+
+
+def _cookie(response: Response, name: str) -> str | None:
+    """The value of a cookie that an answer sets, if it is one that can be sent back."""
+    found = re.search(_COOKIE.format(name), response.headers.get("set-cookie", ""))
+    return found[1] if found is not None and _TOKEN.fullmatch(found[1]) else None

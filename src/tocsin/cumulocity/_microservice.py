@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from anyio import AsyncContextManagerMixin
-
 from tocsin._http._auth import BasicAuth
 from tocsin._http._core import HttpCore
+from tocsin._http._entered import EnteredClient
 from tocsin._http._request import Request
 from tocsin.cumulocity.client import APPLICATION_HEADER, Cumulocity
 from tocsin.errors import ConfigurationError, ProtocolError
@@ -63,7 +62,7 @@ class ServiceUser:
         return BasicAuth(self.name, self.password, tenant=self.tenant)
 
 
-class Microservice(AsyncContextManagerMixin):
+class Microservice(EnteredClient):
     """A microservice with ``MULTI_TENANT`` isolation: its bootstrap user learns who subscribed to it.
 
     ```python

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from anyio import AsyncContextManagerMixin
-
 from tocsin._http._auth import BasicAuth, BearerAuth
 from tocsin._http._core import HttpCore
+from tocsin._http._entered import EnteredClient
 from tocsin._http._request import Timeouts
 from tocsin._http._retry import RetryPolicy
 from tocsin._stream._backoff import ReconnectPolicy
@@ -77,7 +76,7 @@ class ClientOptions(TypedDict, total=False):
     rng: random.Random | None
 
 
-class Cumulocity(AsyncContextManagerMixin):
+class Cumulocity(EnteredClient):
     """A Cumulocity tenant. Enter it with `async with`, once, and leave it in the same task.
 
     Leaving ends all its streams. An error in the block leaves as itself.
