@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from tocsin.bayeux._messages import error_code
+from tocsin.bayeux._messages import error_code, parse
 from tocsin.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -26,6 +26,7 @@ __all__ = ["Failure", "HeldTooLongError", "refusal", "session_unknown"]
 
 # Request Timeout (also CometD's for the first of two connects), Too Early, Too Many Requests.
 _PASSING_STATUSES = (408, 425, 429)
+_REFUSAL_MOST = 65_536  # bytes; an answer that refuses is short
 
 
 class HeldTooLongError(RequestTimeoutError):
@@ -107,6 +108,27 @@ def session_unknown(error: str | None) -> bool:
     words = (error or "").lower().replace("_", " ")
     return error_code(error) == 402 or any(
         said in words for said in ("unknown client", "session unknown", "unknown session")
+    )
+
+
+def unwelcome(body: bytes) -> bool:
+    """Whether an answer that came as a success refuses our credentials in one of its messages.
+
+    401 also stands for a session that is not known; and whoever advises a handshake will say there whether
+    we are welcome.
+    """
+    if b"401" not in body or len(body) > _REFUSAL_MOST:
+        return False
+    try:
+        answers = parse(body).answers
+    except ProtocolError:
+        return False
+    return any(
+        not answer.successful
+        and error_code(answer.error) == 401
+        and not session_unknown(answer.error)
+        and (answer.advice or {}).get("reconnect") != "handshake"
+        for answer in answers
     )
 
 

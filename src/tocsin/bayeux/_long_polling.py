@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anyio import current_time
 
 from tocsin._http._request import Request, Timeouts
-from tocsin.bayeux._failures import HeldTooLongError
+from tocsin.bayeux._failures import HeldTooLongError, unwelcome
 from tocsin.bayeux._transport import Reply
 from tocsin.errors import RequestTimeoutError
 
@@ -51,7 +51,11 @@ class LongPolling:
             self._http = http
         heard = _Heard(current_time())
         try:
-            response = await self._http.send(self._request(messages, silence, total), on_bytes=heard)
+            response = await self._http.send(
+                self._request(messages, silence, total),
+                on_bytes=heard,
+                refusal=lambda answer: unwelcome(answer.body),
+            )
         except RequestTimeoutError as exc:
             if held and heard.any and current_time() - heard.since < silence:
                 raise HeldTooLongError(
