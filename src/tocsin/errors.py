@@ -18,7 +18,7 @@
     ├── SubscriptionRefusedError    the server will not deliver a channel
     └── GapError                    changes were lost for good and the caller asked for changes only
 
-    InsecureTransportWarning        (a UserWarning) a password goes over plain http to another machine
+    InsecureTransportWarning        (a UserWarning) credentials go over plain http to another machine
 
 Each reads as a sentence and carries what it was about. None carries a secret: URLs are given without
 user information and query, server texts are cut and cleaned before they get here.

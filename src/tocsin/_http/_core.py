@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import Semaphore, current_time
 from anyio.lowlevel import current_token
 
-from tocsin._http._auth import Auth, BasicAuth, LoginAuth
+from tocsin._http._auth import Auth, LoginAuth
 from tocsin._http._login import LogIns
 from tocsin._http._proxies import find_proxy
 from tocsin._http._redact import Redactor, guard_logs, header_secrets
@@ -123,7 +123,7 @@ class HttpCore:
         ConfigurationError: An argument makes no sense.
 
     Warns:
-        InsecureTransportWarning: A password would go over plain http to another machine.
+        InsecureTransportWarning: Credentials would go over plain http to another machine.
     """
 
     __slots__ = ("_headers", "_retry", "_shared", "_timeouts", "_view", "base_url")
@@ -163,9 +163,9 @@ class HttpCore:
         redactor = Redactor(_secrets(auth, tls, way, given))
         guard_logs(redactor)
         auth = auth.fresh() if isinstance(auth, LoginAuth) else auth
-        if isinstance(auth, BasicAuth | LoginAuth) and base.scheme == "http" and not base.loopback:
+        if auth is not None and base.scheme == "http" and not base.loopback:
             warnings.warn(
-                f"the password for {base.address} is sent in plain text: use https://",
+                f"the credentials for {base.address} are sent in plain text: use https://",
                 InsecureTransportWarning,
                 stacklevel=3,  # whoever made the client that made us
             )

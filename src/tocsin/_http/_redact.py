@@ -6,11 +6,10 @@ an error, a log line or a repr.
 
 from __future__ import annotations
 
-import json
+import base64
 import logging
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
 from weakref import WeakSet
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ SENSITIVE_HEADERS = frozenset(
 
 # A shorter secret is hidden only where it stands alone: hiding each "a" would leave no text to read.
 _SHORT = 4
-_MOST = 256
+_MOST = 64
 
 # Line breaks and tabs become spaces; other control characters, bidirectional marks, zero-width characters,
 # lone surrogates and tags vanish: they can reorder or forge what a terminal or a log shows.
@@ -53,7 +52,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(://)[^/\s@'\"<>]+@"), rf"\1{HIDDEN}@"),  # user information in a URL
     (
         re.compile(
-            r"((?:access_|id_|refresh_|xsrf[-_])?token|password|passwd|client_secret)"
+            r"((?:access_|id_|refresh_|xsrf[-_]|tfa_?)?token|password|passwd|client_secret|tfa_code)"
             r"(=|[\"']\s*:\s*[\"'])[^\s\"'&;,]+",
             re.IGNORECASE,
         ),
@@ -75,27 +74,22 @@ class Redactor:
         secrets: The texts that must never be shown. Empty ones are ignored.
     """
 
-    __slots__ = ("__weakref__", "_known", "_secrets")
+    __slots__ = ("__weakref__", "_given", "_known", "_learnt")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: dict[str, None] = {}
+        # What the settings hold stays for good; of what comes later, such as tokens, the latest are enough.
+        self._given = dict.fromkeys(secret for secret in secrets if secret)
+        self._learnt: dict[str, None] = {}
         self._known: re.Pattern[str] | None = None
-        self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Hide these from now on too. The oldest are forgotten when there are more than 256."""
-        new = [secret for secret in secrets if secret and secret not in self._secrets]
-        if not new:
-            return
-        self._secrets |= dict.fromkeys(new)
-        while len(self._secrets) > _MOST:
-            del self._secrets[next(iter(self._secrets))]
-        # The longest first: a token may hold the password as a part.
-        known = sorted({way for secret in self._secrets for way in _spellings(secret)}, key=len, reverse=True)
-        words = [
-            re.escape(word) if len(word) >= _SHORT else rf"(?<!\w){re.escape(word)}(?!\w)" for word in known
-        ]
-        self._known = re.compile("|".join(words))
+        """Hide these from now on too. Beyond 64 the oldest of these are forgotten."""
+        new = [s for s in secrets if s and s not in self._given and s not in self._learnt]
+        if new:
+            self._learnt |= dict.fromkeys(new)
+            while len(self._learnt) > _MOST:
+                del self._learnt[next(iter(self._learnt))]
+            self._known = None
 
     def __repr__(self) -> str:
         return "<Redactor>"
@@ -112,7 +106,13 @@ class Redactor:
 
     def hide_known(self, text: str) -> str:
         """Hide only the secrets that were given, nothing that merely looks like one."""
-        return text if self._known is None else self._known.sub(HIDDEN, text)
+        if self._known is None:
+            if not self._given and not self._learnt:
+                return text
+            # The longest first: a token may hold the password as a part.
+            secrets = sorted({*self._given, *self._learnt}, key=len, reverse=True)
+            self._known = re.compile("|".join(_pattern(secret) for secret in secrets))
+        return self._known.sub(HIDDEN, text)
 
     def hide(self, text: str) -> str:
         """Hide the secrets that were given, and what looks like one."""
@@ -134,15 +134,35 @@ class Redactor:
         return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def _spellings(secret: str) -> tuple[str, ...]:
-    """A secret as it is, and as an echo in JSON, in a URL or of a form has it."""
-    return (
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(secret, safe="", errors="replace"),
-        quote_plus(secret, errors="replace"),
-    )
+def _pattern(secret: str) -> str:
+    """What finds a secret in each way that servers and libraries write texts, also mixed."""
+    found = "".join(_spelled(part) for part in _PARTS.findall(secret))
+    if len(secret) < _SHORT:
+        return rf"(?<!\w){found}(?!\w)"
+    coded = base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode("ascii").rstrip("=")
+    return found + "|" + coded.replace("+", "[+-]").replace("/", "[/_]")
+
+
+def _spelled(part: str) -> str:
+    """One character, or several blanks, as they stand in plain text, JSON, URLs, forms and HTML."""
+    if part[0].isspace():  # several become one when a text is cleaned
+        return r"(?:\s|\+|%[0-2][0-9a-fA-F]|\\+[nrtfv]|\\+u00[0-2][0-9a-fA-F])+"
+    if part.isascii() and (part.isalnum() or part in "-_~."):
+        return re.escape(part)
+    if part == "\\":
+        return r"(?:\\+|(?i:%5c|&\#x0*5c;)|&\#0*92;)"
+    coded = "".join(f"%{byte:02x}" for byte in part.encode("utf-8", "surrogatepass"))
+    units = part.encode("utf-16-be", "surrogatepass").hex()
+    # JSON within JSON doubles each backslash.
+    escaped = "".join(rf"\\+u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    ways = [rf"(?i:{coded}|{escaped}|&\#x0*{ord(part):x};)", rf"&\#0*{ord(part)};"]
+    ways += [f"&{name};" for name in _ENTITIES.get(part, ())]
+    shown = f"(?:{'|'.join(ways)}|" + r"\\*" + re.escape(part) + ")"
+    return f"{shown}?" if _INVISIBLE.fullmatch(part) else shown
+
+
+_PARTS = re.compile(r"\s+|\S", re.DOTALL)
+_ENTITIES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": ("apos",)}
 
 
 NOTHING_SECRET = Redactor()

@@ -165,10 +165,10 @@ async def test_a_flow_that_fails_in_the_middle_is_closed():
         ("https://acme.example.com", BasicAuth("a", "b"), False),
         ("http://localhost:8111", BasicAuth("a", "b"), False),
         ("http://[::1]:8111", BasicAuth("a", "b"), False),
-        ("http://acme.example.com", BearerAuth("abc"), False),
+        ("http://acme.example.com", BearerAuth("abc"), True),
         ("http://acme.example.com", None, False),
     ],
 )
-def test_basic_over_plain_http_to_another_machine_warns_once(recwarn, url, auth, warned):
+def test_credentials_over_plain_http_to_another_machine_warns_once(recwarn, url, auth, warned):
     core(url=url, auth=auth)
     assert [w.category for w in recwarn] == ([InsecureTransportWarning] if warned else [])
