@@ -32,7 +32,9 @@ async def test_a_refusal_inside_of_an_answer_brings_one_log_in_and_a_new_session
 async def test_refusals_that_go_on_after_the_log_in_are_fatal():
     async with tenant() as site, logged_in(site) as client:
         site.emulator.faults.add(
-            Fault("reject", channel="/meta/handshake", error=EXPIRED, advice={"reconnect": "none"}, times=None)
+            Fault(
+                "reject", channel="/meta/handshake", error=EXPIRED, advice={"reconnect": "none"}, times=None
+            )
         )
         with pytest.raises(AuthenticationError):
             async with client.alarms.changes():

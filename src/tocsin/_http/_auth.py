@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from datetime import datetime
 
+    from tocsin._http._login_route import LoginEndpoint
     from tocsin._http._request import Request, Response
 
 __all__ = ["Auth", "BasicAuth", "BearerAuth", "LoginAuth"]
@@ -66,6 +67,11 @@ class LoginAuth(Auth, Protocol):
     @property
     def given(self) -> int:
         """How many tokens there have been, by log-ins and of the server's own accord."""
+        ...
+
+    @property
+    def endpoint(self) -> LoginEndpoint | None:
+        """Where to log in; None: over the client's own connections."""
         ...
 
     async def log_in(

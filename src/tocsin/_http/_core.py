@@ -9,16 +9,19 @@ import random
 import warnings
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from anyio import Semaphore, current_time
 from anyio.lowlevel import current_token
 
-from tocsin._http._auth import Auth, LoginAuth
+from tocsin._http._arguments import check_hooks, check_kinds, encoded
+from tocsin._http._auth import LoginAuth
 from tocsin._http._login import LogIns
+from tocsin._http._login_route import login_core
 from tocsin._http._proxies import find_proxy
 from tocsin._http._redact import Redactor, guard_logs, header_secrets
-from tocsin._http._request import Timeouts, check_headers
+from tocsin._http._request import Timeouts
 from tocsin._http._retry import RetryPolicy, retried, wait_before_retry
 from tocsin._http._session import HttpSession
 from tocsin._http._trace import Flight, log
@@ -37,21 +40,16 @@ if TYPE_CHECKING:
     import httpx
     from anyio.lowlevel import EventLoopToken
 
+    from tocsin._http._auth import Auth
     from tocsin._http._proxies import Proxy
     from tocsin._http._request import Request, Response
     from tocsin._http._transport import Certificate, TransportFactory, Verify
     from tocsin._http._wire import Middleware
 
-    EncodedHeaders = dict[str, tuple[bytes, bytes]]
 
 __all__ = ["HttpCore"]
 
 _SESSION_CONNECTIONS: Final = 2  # Bayeux: one held, one for commands
-# They frame the message; a wrong one would break the connection for the next request too. And nothing but
-# gzip can be decompressed.
-_FRAMING = frozenset(
-    {"accept-encoding", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"}
-)
 
 
 class _State(Enum):
@@ -63,7 +61,7 @@ class _State(Enum):
 class _Shared:
     """What a core and its views have in common: the route, the pool, the state."""
 
-    __slots__ = ("loop", "make", "max_in_flight", "rng", "route", "state", "wire", "wires")
+    __slots__ = ("log_in_by", "loop", "make", "max_in_flight", "rng", "route", "state", "wire", "wires")
 
     def __init__(
         self,
@@ -78,6 +76,7 @@ class _Shared:
         self.max_in_flight = max_in_flight
         self.rng = rng
         self.state = _State.NEW
+        self.log_in_by: Callable[[], HttpCore] | None = None
         self.loop: EventLoopToken | None = None
         self.wire: Wire | None = None
         self.wires: list[Wire] = []
@@ -148,15 +147,8 @@ class HttpCore:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         base = BaseUrl.parse(base_url)
-        if max_in_flight < 1:
-            raise ConfigurationError("max_in_flight must be 1 or more")
-        if callable(middleware):
-            raise ConfigurationError("middleware is a list of functions: give [function]")
-        if transport_factory is not None and not callable(transport_factory):
-            raise ConfigurationError(
-                "transport_factory makes a transport each time it is called: give a function"
-            )
-        _check_kinds(auth, timeouts, retry)
+        check_hooks(middleware, transport_factory, max_in_flight)
+        check_kinds(auth, timeouts, retry)
         tls = TlsSettings(verify, cert)
         way = None if transport_factory is not None else find_proxy(base, proxy, trust_env=trust_env)
         given = {"User-Agent": user_agent or f"tocsin/{__version__}", **(headers or {})}
@@ -174,7 +166,7 @@ class HttpCore:
         self._retry = retry
         self._headers = {
             "host": (b"Host", base.netloc.encode("ascii")),
-            **_encoded(given),
+            **encoded(given),
             "accept-encoding": (b"Accept-Encoding", b"gzip"),  # all that we decompress
         }
         self._view = False
@@ -187,6 +179,13 @@ class HttpCore:
             max_in_flight=max_in_flight,
             rng=rng or random.Random(),  # noqa: S311 - jitter
         )
+        if isinstance(auth, LoginAuth):
+            make = partial(
+                HttpCore, timeouts=timeouts, headers=headers, user_agent=user_agent, verify=verify,
+                proxy=proxy, trust_env=trust_env, transport_factory=transport_factory, clock=clock,
+            )  # fmt: skip
+            injected = transport_factory is not None
+            self._shared.log_in_by = login_core(auth, base, verify, make, injected=injected)
 
     @property
     def timeouts(self) -> Timeouts:
@@ -250,6 +249,9 @@ class HttpCore:
 
     async def _send_log_in(self, request: Request) -> Response:
         wire = self._shared.opened()
+        if self._shared.log_in_by is not None:
+            async with self._shared.log_in_by() as core:
+                return await core.send(request)
         timeouts = request.timeouts or self._timeouts
         flight = Flight(request.method, self.base_url + request.path, timeouts, self._headers, safe=True)
         return await within_total(flight, wire.unauthenticated(request, flight))
@@ -308,7 +310,7 @@ class HttpCore:
             retry: Instead of the client's.
             headers: Added to the client's; those of the same name are replaced.
         """
-        _check_kinds(None, timeouts, retry)
+        check_kinds(None, timeouts, retry)
         view = object.__new__(HttpCore)
         view.base_url = self.base_url
         view._shared = self._shared
@@ -316,7 +318,7 @@ class HttpCore:
         view._retry = self._retry if isinstance(retry, Unset) else retry
         view._headers = self._headers
         if not isinstance(headers, Unset):
-            view._headers = {**self._headers, **_encoded(headers)}
+            view._headers = {**self._headers, **encoded(headers)}
             self._shared.route.redactor.learn(header_secrets(headers))
         view._view = True
         return view
@@ -334,27 +336,6 @@ class HttpCore:
 
     def __repr__(self) -> str:
         return f"<HttpCore {self.base_url}, {self._shared.state.name.lower()}>"
-
-
-def _check_kinds(auth: object, timeouts: object, retry: object) -> None:
-    """Refuse what other libraries take in these places; it would fail at the first request only.
-
-    Raises:
-        ConfigurationError: It says what to give instead and repeats nothing: it may be a password.
-    """
-    if auth is not None and (isinstance(auth, type) or not isinstance(auth, Auth)):
-        raise ConfigurationError(
-            "auth is BasicAuth(user, password, tenant=...), BearerAuth(token) or another `Auth`, "
-            f"not {'a class' if isinstance(auth, type) else type(auth).__name__}"
-        )
-    if not isinstance(timeouts, Timeouts | Unset):
-        raise ConfigurationError(
-            f"time limits are given as Timeouts(total=...), not as {type(timeouts).__name__}"
-        )
-    if not isinstance(retry, RetryPolicy | Unset):
-        raise ConfigurationError(
-            f"retry is RetryPolicy(...) or RetryPolicy.none(), not {type(retry).__name__}"
-        )
 
 
 def _maker(
@@ -384,14 +365,6 @@ def _secrets(
         *(proxy.secrets if proxy is not None else ()),
         *header_secrets(headers),
     )
-
-
-def _encoded(headers: Mapping[str, str]) -> EncodedHeaders:
-    check_headers(headers.items())
-    for name in headers:
-        if name.lower() in _FRAMING:
-            raise ConfigurationError(f"the header {name!r} is set by us")
-    return {name.lower(): (name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()}
 
 
 def _utc_now() -> datetime:

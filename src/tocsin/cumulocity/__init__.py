@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tocsin._http._auth import Auth, BasicAuth, BearerAuth
+    from tocsin.cumulocity._certificate import DeviceCertificate
     from tocsin.cumulocity._login import OAuthInternal
     from tocsin.cumulocity._login_options import LoginOption, login_options
     from tocsin.cumulocity._microservice import Microservice, ServiceUser
@@ -40,6 +41,7 @@ __all__ = [
     "ClientOptions",
     "Created",
     "Cumulocity",
+    "DeviceCertificate",
     "LoginOption",
     "Microservice",
     "OAuthInternal",
@@ -55,6 +57,7 @@ __all__ = [
 
 _HOMES = {
     "tocsin._http._auth": ("Auth", "BasicAuth", "BearerAuth"),
+    "tocsin.cumulocity._certificate": ("DeviceCertificate",),
     "tocsin.cumulocity._login": ("OAuthInternal",),
     "tocsin.cumulocity._login_options": ("LoginOption", "login_options"),
     "tocsin.cumulocity._microservice": ("Microservice", "ServiceUser"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 from urllib.parse import urlencode
 
 from tocsin._http._jwt import expiry
@@ -54,6 +54,8 @@ class OAuthInternal:
     Raises:
         ConfigurationError: A value is empty or no text, or cannot be sent.
     """
+
+    endpoint: ClassVar[None] = None
 
     __slots__ = (
         "_code",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from tocsin.emulator._errors import RefusedError, forbidden
 from tocsin.emulator._settings import LoginSettings
@@ -24,6 +25,10 @@ INVENTORY_READ: Final = "ROLE_INVENTORY_READ"
 INVENTORY_ADMIN: Final = "ROLE_INVENTORY_ADMIN"
 BOOTSTRAP: Final = "ROLE_APPLICATION_BOOTSTRAP"
 
+_CHAIN: Final = re.compile(
+    r"-----BEGIN CERTIFICATE----- [\w+/= ]+ -----END CERTIFICATE-----"
+    r"( -----BEGIN CERTIFICATE----- [\w+/= ]+ -----END CERTIFICATE-----)*"
+)
 _MISSING: Final = "Full authentication is required to access this resource"
 
 Kind = Literal["full", "read-only", "no-alarms", "bootstrap"]
@@ -84,6 +89,7 @@ class Access:
         self.tenant = tenant
         self.settings = settings or LoginSettings()
         self.subscriptions: list[tuple[str, str, str]] = []
+        self._devices: set[str] = set()
         self._xsrf: dict[str, str] = {}
         self._sessions: dict[str, list[str]] = {}
         self._clock = clock
@@ -120,6 +126,32 @@ class Access:
     def users(self) -> Mapping[str, User]:
         """All users by name."""
         return self._users
+
+    def add_device(self, name: str) -> User:
+        """Register a device for its certificate, whose common name it is. It acts as `device_<name>`."""
+        self._devices.add(name)
+        return self.add_user(f"device_{name}", f"{self._rng.getrandbits(128):032x}")
+
+    def device_token(self, peer: Mapping[str, Any] | None, chain: str | None) -> str:
+        """Exchange a certificate that TLS has checked for a token.
+
+        Whether authorities between are revoked or trusted is not looked at: that is the TLS context's part.
+
+        Args:
+            peer: The certificate; None or empty: none was shown.
+            chain: The header with the chain, whose form alone is looked at.
+
+        Raises:
+            RefusedError: 400, 401 or 422.
+        """
+        if not peer:
+            raise unauthorized("No certificate was shown")
+        if chain is not None and _CHAIN.fullmatch(chain) is None:
+            raise RefusedError(400, "security/BadRequest", "Unable to parse certificate chain")
+        names = [value for part in peer.get("subject", ()) for key, value in part if key == "commonName"]
+        if len(names) != 1 or names[0] not in self._devices:
+            raise RefusedError(422, "security/Unprocessable", "The verification was not successful")
+        return self.issue_token(f"device_{names[0]}", lifetime=self.settings.device_lifetime)
 
     def subscribe(self, name: str, password: str, *, tenant: str | None = None) -> None:
         """Add a service user, as when a tenant subscribes to a microservice.

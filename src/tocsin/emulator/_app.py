@@ -69,6 +69,7 @@ class App:
         )
         query = scope.get("query_string", b"").decode("latin-1")
         exchange = Exchange(method, _path(scope), query, headers, b"", tap, base)
+        exchange.peer = scope.get("extensions", {}).get("tocsin.peer")
         try:
             exchange.body = await self._read(headers, receive)
             if self.control is not None and exchange.path.startswith(CONTROL):

@@ -39,6 +39,10 @@ class Exchange:
         body: The request's body.
         tap: The way back.
         base: Scheme and host by which the client reached us.
+
+    Attributes:
+        peer: The client's certificate, as `ssl.SSLSocket.getpeercert` has it, checked by TLS; None: none.
+        session_cookie: A token that takes the place of the one that the request brought as a cookie.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class Exchange:
         self.tap = tap
         self.base = base
         self.lag: float | None = None
+        self.peer: Mapping[str, Any] | None = None
+        self.session_cookie = ""
         self._user: User | None = None
 
     @property

@@ -14,6 +14,7 @@ PUBLIC: Final = frozenset({
     ("GET", "/tenant/loginOptions"),
     ("POST", "/tenant/oauth"),
     ("POST", "/tenant/oauth/token"),
+    ("POST", "/devicecontrol/deviceAccessToken"),
 })  # fmt: skip
 """What is answered to everybody."""
 
@@ -30,6 +31,8 @@ class LoginApi:
         if self._access.settings.internal:
             routes.add("/tenant/oauth/token", POST=self.token)
             routes.add("/tenant/oauth", POST=self.cookies)
+        if self._access.settings.certificates:
+            routes.add("/devicecontrol/deviceAccessToken", POST=self.device)
         routes.add("/user/logout", POST=self.logout)
         routes.add("/application/currentApplication/subscriptions", GET=self.subscriptions)
 
@@ -64,6 +67,11 @@ class LoginApi:
             ("Set-Cookie", f"XSRF-TOKEN={self._access.xsrf(token)}; {rest}"),
         )
         return Reply(200, b"", "", headers)
+
+    def device(self, exchange: Exchange) -> Reply:
+        """A token for the certificate that the client has shown."""
+        token = self._access.device_token(exchange.peer, exchange.headers.get("x-ssl-cert-chain"))
+        return Reply(200, dump({"accessToken": token}), "accessToken")
 
     def logout(self, exchange: Exchange) -> Reply:
         """End the session of the token that the request brings."""

@@ -133,12 +133,16 @@ class LoginSettings:
         internal: Whether OAI-Secure is there: `/tenant/oauth/token` and `/tenant/oauth`.
         lifetime: Seconds for which a token is good.
         sessions: Tokens that one user can have at a time; another log-in ends the oldest.
+        certificates: Whether devices can exchange certificates for tokens.
+        device_lifetime: Seconds for which such a token is good.
     """
 
     basic: bool = True
     internal: bool = True
     lifetime: float = 172_800.0
     sessions: int = 5
+    certificates: bool = True
+    device_lifetime: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from tocsin.emulator._emulator import Emulator
@@ -70,9 +71,11 @@ class Protocol(H11Protocol):
         """Hand the connection to the app with each of its requests."""
         super().connection_made(transport)
         app, wire = self.app, Wire(transport, self.loop)
+        secure = transport.get_extra_info("ssl_object")
+        added = {"tocsin.wire": wire, "tocsin.peer": secure.getpeercert() if secure is not None else None}
 
         async def with_wire(scope: Any, receive: Any, send: Any) -> None:
-            scope["extensions"] = {**scope.get("extensions", {}), "tocsin.wire": wire}
+            scope["extensions"] = {**scope.get("extensions", {}), **added}
             with suppress(asyncio.CancelledError):  # only a server that stops cancels; uvicorn would log it
                 await app(scope, receive, send)
 
@@ -89,9 +92,11 @@ class Served:
         emulator: What is served.
         host: The address to listen at.
         port: The port; 0 picks a free one.
+        tls: Speak TLS; with `verify_mode` set, certificates of clients are checked and known to the emulator.
     """
 
-    def __init__(self, emulator: Emulator, host: str, port: int) -> None:
+    def __init__(self, emulator: Emulator, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.host = host
         self.port = port
         self.connections_made = 0
@@ -115,7 +120,7 @@ class Served:
     def url(self) -> str:
         """The base URL to give to clients."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
     def refusing(self) -> bool:
@@ -185,7 +190,7 @@ class Served:
         async with self._turn:
             if self._loop is not None and self._socket is not None and self._listener is None:
                 self._listener = await self._loop.create_server(
-                    self._protocol, sock=self._socket, backlog=_BACKLOG
+                    self._protocol, sock=self._socket, backlog=_BACKLOG, ssl=self._tls
                 )
 
     async def _unlisten(self) -> None:
@@ -233,13 +238,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Served]:
+async def serve(
+    emulator: Emulator, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Served]:
     """Serve an emulator on a socket, in a thread of its own; on asyncio and trio alike.
 
     Args:
         emulator: What to serve.
         host: The address to listen at.
         port: The port; 0 picks a free one.
+        tls: Speak TLS, with this context; see `Served`.
 
     Yields:
         The server; its `url` is what a client needs.
@@ -247,7 +255,7 @@ async def serve(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> A
     Raises:
         OSError: The address cannot be had.
     """
-    served = Served(emulator, host, port)
+    served = Served(emulator, host, port, tls)
     started = threading.Event()
     failure: list[BaseException] = []
 

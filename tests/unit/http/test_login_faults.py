@@ -14,8 +14,8 @@ from tocsin._http._request import Request
 from tocsin._http._retry import RetryPolicy
 from tocsin.bayeux import BayeuxClient
 from tocsin.cumulocity import BasicAuth as Basic
-from tocsin.cumulocity import Cumulocity, Microservice, OAuthInternal
-from tocsin.errors import AuthenticationError, ConfigurationError, TransportError
+from tocsin.cumulocity import Cumulocity, DeviceCertificate, Microservice, OAuthInternal
+from tocsin.errors import AuthenticationError, ConfigurationError, TocsinError, TransportError
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.limit(20_000)]
 
@@ -31,7 +31,7 @@ def jwt(name, until):
 
 
 class Platform:
-    """A server whose tokens can be told to fail: `log_in(number)` gives a lifetime, or an answer of its own."""
+    """A server whose log-ins can fail: `log_in(number)` gives a lifetime, or an answer of its own."""
 
     def __init__(self, log_in=lambda number: 3600, call=None):
         self.log_in = log_in
@@ -80,7 +80,7 @@ class Platform:
 async def test_a_code_is_not_used_up_by_a_log_in_that_the_server_did_not_judge(failure):
     site = Platform(lambda number: failure if number == 1 else 3600)
     async with site.core(auth={"tfa_code": "918273"}) as client:
-        with pytest.raises(Exception, match="x|oauth"):
+        with pytest.raises(TocsinError):
             await client.send(GET)
         await anyio.sleep(61)
         await client.send(GET)
@@ -156,6 +156,36 @@ async def test_whoever_waits_when_a_log_in_hangs_is_told_and_the_next_one_is_tri
     assert len(errors) == len({id(error) for error in errors}) == 20
     assert all("60 s" in str(error) and not error.maybe_applied for error in errors)
     assert len(logins) == 1
+
+
+@pytest.mark.parametrize("chained", [False, True])
+async def test_a_device_renews_its_token_at_the_port_for_certificates(tmp_path, chained):
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    (tmp_path / "c.pem").write_text("\n".join([begin, "AAAA", "BBBB", end] * (2 if chained else 1)))
+    logins, calls = [], []
+
+    def reply(request):
+        now = anyio.current_time() - begun
+        if request.url.port != 8443:
+            calls.append(request.headers["authorization"])
+            return answer(json={})()
+        logins.append(request)
+        date = format_datetime(START + timedelta(seconds=now), usegmt=True)
+        return answer(json={"accessToken": jwt(f"t{len(logins)}", now + 3600)}, headers={"Date": date})()
+
+    begun = anyio.current_time()
+    auth = DeviceCertificate(tmp_path / "c.pem")
+    client, _ = core(of_request(reply), url="https://acme.example.com", auth=auth, clock=lambda: START)
+    async with client:
+        for _ in range(150):
+            await client.send(GET)
+            await anyio.sleep(50)
+    assert len(logins) == 3  # in 7500 s; nobody waited for the second and third
+    assert len(set(calls)) == 3
+    assert (logins[0].method, logins[0].url.path) == ("POST", "/devicecontrol/deviceAccessToken")
+    assert "authorization" not in logins[0].headers
+    one = f"{begin} AAAA BBBB {end}"
+    assert logins[0].headers.get("x-ssl-cert-chain") == (f"{one} {one}" if chained else None)
 
 
 # What the server prolongs by itself
