@@ -1,12 +1,15 @@
 """Live channels and log-ins: refusals inside of answers that say 200, sessions that the server prolongs."""
 
+import contextlib
+
 import anyio
 import pytest
 
 from emulated.following import following, tenant, until
-from emulated.test_login import logged_in, logins
-from tocsin import AuthenticationError
-from tocsin.emulator import Fault
+from emulated.test_login import COOKIES, gather, logged_in, logins
+from tocsin import AuthenticationError, ConfigurationError, RetryPolicy
+from tocsin.cumulocity import BasicAuth, Cumulocity
+from tocsin.emulator import Fault, LoginSettings
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.limit(20_000)]
 
@@ -50,3 +53,86 @@ async def test_a_session_that_is_unknown_is_no_refused_log_in():
         site.emulator.store.create({"type": "acme", "source": "4711"})
         assert await until(lambda: len(seen.changes) == 1, 60)
         assert logins(site) == 1
+
+
+# Sessions
+
+
+async def test_a_stream_goes_on_in_one_session_while_the_server_prolongs_it():
+    sessions = LoginSettings(lifetime=600, renew_after=120)
+    async with tenant(login=sessions) as site, logged_in(site, cookies=True) as client:
+        async with following(client.alarms.changes()) as seen:
+            for number in range(20):
+                site.emulator.store.create({"type": f"acme_{number}", "source": "4711"})
+                await anyio.sleep(300)
+            assert await until(lambda: len(seen.changes) == 20, 120)
+            assert site.wrong(seen) == []
+            assert seen.error is None
+        assert logins(site, COOKIES) == 1
+        assert site.emulator.requests.channels["/meta/handshake"] == 1
+
+
+async def test_a_session_has_an_end_of_its_own():
+    sessions = LoginSettings(lifetime=600, renew_after=120, session_lifetime=3600)
+    async with tenant(login=sessions) as site, logged_in(site, cookies=True) as client:
+        for _ in range(220):
+            assert await client.alarms.count() == 0
+            await anyio.sleep(30)
+        assert logins(site, COOKIES) == 2
+
+
+async def test_a_call_with_a_token_that_was_just_replaced_is_answered():
+    """Two calls at once: one gets the next token, the other is still under way with the old one."""
+    sessions = LoginSettings(lifetime=600, renew_after=120)
+    async with tenant(login=sessions) as site, logged_in(site, cookies=True) as client:
+        await client.alarms.count()
+        for _ in range(20):
+            await anyio.sleep(130)
+            assert await gather(6, client.alarms.count) == [0] * 6
+        assert logins(site, COOKIES) == 1
+
+
+async def test_the_oldest_of_too_many_sessions_ends_and_its_client_logs_in_again():
+    async with tenant(login=LoginSettings(sessions=2)) as site, contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(logged_in(site, cookies=True)) for _ in range(3)]
+        for client in clients:
+            await client.alarms.count()
+        assert logins(site, COOKIES) == 3
+        assert await clients[0].alarms.count() == 0
+        assert logins(site, COOKIES) == 4
+        assert await clients[2].alarms.count() == 0
+        assert logins(site, COOKIES) == 4
+
+
+# The second factor with a password in each request
+
+
+async def test_a_code_goes_with_each_request_and_what_is_wrong_with_it_is_said():
+    async with tenant() as site:
+        site.emulator.access.add_user("eve", "pw-hunter2", code="918273")
+
+        def client(code):
+            auth = BasicAuth("eve", "pw-hunter2", tfa_code=code)
+            options = {"retry": RetryPolicy.none(), "transport_factory": site.server.transport_factory}
+            return Cumulocity(site.server.url, auth, tenant="t1", **options)
+
+        for code, said in (
+            (None, "needed: give tfa_code"),
+            ("111111", "was not accepted, give a new tfa_code"),
+        ):
+            async with client(code) as c8y:
+                with pytest.raises(AuthenticationError, match=said) as caught:
+                    await c8y.alarms.count()
+            assert "111111" not in str(caught.value) + repr(caught.value)
+        async with client("918273") as c8y, following(c8y.alarms.changes()) as seen:
+            assert await c8y.alarms.count() == 0
+            site.emulator.access.expire_codes("eve")
+            assert await until(lambda: seen.ended, 120)
+            assert "has expired, give a new tfa_code" in str(seen.error)
+            assert "918273" not in str(seen.error)
+
+
+@pytest.mark.parametrize("bad", ["", " ", "1 2", 918273, "12\n"])
+def test_a_code_that_cannot_be_sent_is_refused_at_once(bad):
+    with pytest.raises(ConfigurationError, match="tfa_code"):
+        BasicAuth("eve", "pw", tfa_code=bad)

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from tocsin._http._login_route import LoginEndpoint
     from tocsin._http._request import Request, Response
 
-__all__ = ["Auth", "BasicAuth", "BearerAuth", "LoginAuth"]
+__all__ = ["SECOND_FACTOR", "Auth", "BasicAuth", "BearerAuth", "LoginAuth"]
 
 # Half surrogates are what Python makes of bytes in the environment that are no UTF-8.
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Wider than RFC 6750 §2.1: some issuers put other visible characters into their tokens.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+SECOND_FACTOR = re.compile(r"TOTP|TFA|two.?factor", re.IGNORECASE)
+"""What a refusal says if it is about the second factor."""
+_EXCERPT = 4096
 
 
 @runtime_checkable
@@ -97,16 +100,25 @@ class BasicAuth:
         password: The password. It may hold any character but control characters (and half surrogates).
         tenant: Cumulocity's tenant id, such as ``t07007007`` (not the sub-domain). None leaves it to the
             server to find the tenant by the host name, which fails for addresses and shared hosts.
+        tfa_code: The second factor, as Cumulocity sends it by SMS; it goes with each request (header
+            ``TFAToken``) until the server says that it has expired. Codes of an app work with `OAuthInternal`
+            only.
 
     Raises:
         ConfigurationError: A name is empty or no text, or holds a character that cannot be sent.
     """
 
-    __slots__ = ("_header", "secrets", "tenant", "user")
+    __slots__ = ("_code", "_header", "secrets", "tenant", "user")
 
-    def __init__(self, user: str, password: str, *, tenant: str | None = None) -> None:
+    def __init__(
+        self, user: str, password: str, *, tenant: str | None = None, tfa_code: str | None = None
+    ) -> None:
         if not all(isinstance(part, str) for part in (user, password, tenant or "")):
             raise ConfigurationError("BasicAuth: user, password and tenant are texts; one of them is not")
+        if tfa_code is not None and (not isinstance(tfa_code, str) or _TOKEN.fullmatch(tfa_code) is None):
+            raise ConfigurationError(
+                "BasicAuth: tfa_code is a text, as it came by SMS; this one cannot be sent"
+            )
         name = user if tenant is None else f"{tenant}/{user}"
         if not user or tenant == "":
             raise ConfigurationError("BasicAuth: user and tenant must not be empty")
@@ -119,8 +131,15 @@ class BasicAuth:
         token = base64.b64encode(f"{name}:{password}".encode()).decode("ascii")
         self.user = user
         self.tenant = tenant
-        self.secrets = (password, token)
-        self._header = (("Authorization", f"Basic {token}"),)
+        self.secrets = (password, token) if tfa_code is None else (password, token, tfa_code)
+        self._code = tfa_code
+        self._header: tuple[tuple[str, str], ...] = (("Authorization", f"Basic {token}"),)
+        if tfa_code is not None:
+            self._header += (("TFAToken", tfa_code),)
+
+    def of_tenant(self, tenant: str) -> BasicAuth:
+        """The same credentials for a tenant."""
+        return BasicAuth(self.user, self.secrets[0], tenant=tenant, tfa_code=self._code)
 
     def flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request with its Authorization header.
@@ -129,6 +148,22 @@ class BasicAuth:
             request: What is to be sent.
         """
         yield request.with_headers(self._header)
+
+    def explain(self, response: Response, now: datetime) -> str:
+        """Say why a request was refused, as far as it is about the second factor; else nothing.
+
+        Args:
+            response: The refusal.
+            now: The server's clock.
+        """
+        del now
+        if "tfatokenexpired" in response.headers:
+            return "the second factor has expired, give a new tfa_code"
+        if not SECOND_FACTOR.search(response.body[:_EXCERPT].decode("utf-8", "replace")):
+            return ""
+        if self._code is None:
+            return "a second factor is needed: give tfa_code, or log in by OAuthInternal for codes of an app"
+        return "the second factor was not accepted, give a new tfa_code"
 
     def __repr__(self) -> str:
         return f"BasicAuth(user={self.user!r}, tenant={self.tenant!r}, password=***)"
@@ -167,12 +202,14 @@ class BearerAuth:
         """
         yield request.with_headers(self._header)
 
-    def explain(self, now: datetime) -> str:
+    def explain(self, response: Response, now: datetime) -> str:
         """Say why the token was refused, as far as the token itself tells.
 
         Args:
+            response: The refusal.
             now: The server's clock.
         """
+        del response
         if self._expiry is None:
             return ""
         when = readable(self._expiry)

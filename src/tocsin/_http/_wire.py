@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from anyio import WouldBlock, current_time, move_on_after
 
-from tocsin._http._auth import BearerAuth
+from tocsin._http._auth import BasicAuth, BearerAuth
 from tocsin._http._body import MAX_BYTES, Outgoing, read_body
 from tocsin._http._errors import FOREIGN, network_error
 from tocsin._http._request import Headers, Response
@@ -160,8 +160,8 @@ class Wire:
             return response
         route = self._route
         note = ""
-        if response.status == _UNAUTHORIZED and isinstance(route.auth, BearerAuth):
-            note = route.auth.explain(response.date or route.clock())
+        if response.status == _UNAUTHORIZED and isinstance(route.auth, BasicAuth | BearerAuth):
+            note = route.auth.explain(response, response.date or route.clock())
         raise status_error(response, flight, clock=route.clock, note=note)
 
     async def _logged_in(self, auth: Auth, logins: LogIns, request: Request, flight: Flight) -> Response:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 from urllib.parse import urlencode
 
+from tocsin._http._auth import SECOND_FACTOR
 from tocsin._http._jwt import expiry
 from tocsin._http._request import Request
 from tocsin.errors import AuthenticationError, ConfigurationError, ProtocolError, StatusError
@@ -27,7 +28,6 @@ _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _TOKEN: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 # Repeated headers come joined with a comma, which no cookie's value holds (RFC 6265 §4.1.1).
 _COOKIE: Final = r'(?:^|,)\s*{}="?([^\s;,"]+)'
-_SECOND_FACTOR: Final = re.compile(r"TOTP|TFA|two.?factor", re.IGNORECASE)
 _PASSING: Final = frozenset({408, 425, 429})
 
 
@@ -207,7 +207,7 @@ class OAuthInternal:
         if status in _PASSING or (status >= 500 and status != 501):
             return None
         hint = ""
-        if _SECOND_FACTOR.search(error.message or ""):
+        if SECOND_FACTOR.search(error.message or ""):
             hint = "; the code was not accepted" if coded else "; a second factor is needed: give tfa_code"
         elif status in {404, 405, 501}:
             hint = "; login_options() tells which kinds of log-in there are"

@@ -302,9 +302,7 @@ def _with_tenant(auth: Auth | None, tenant: str | None) -> tuple[Auth | None, st
     if not isinstance(auth, BasicAuth | OAuthInternal):
         return auth, tenant
     if auth.tenant is None and tenant is not None:
-        if isinstance(auth, OAuthInternal):
-            return auth.of_tenant(tenant), tenant
-        return BasicAuth(auth.user, auth.secrets[0], tenant=tenant), tenant
+        return auth.of_tenant(tenant), tenant
     if tenant is not None and auth.tenant != tenant:
         raise ConfigurationError(
             f"two tenants were given: {auth.tenant!r} with the credentials, and {tenant!r}"

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -90,6 +91,9 @@ class Access:
         self.settings = settings or LoginSettings()
         self.subscriptions: list[tuple[str, str, str]] = []
         self._devices: set[str] = set()
+        self._sessions_at: dict[str, tuple[int, int]] = {}
+        self._retired: deque[tuple[str, float]] = deque()
+        self._spent: set[str] = set()
         self._xsrf: dict[str, str] = {}
         self._sessions: dict[str, list[str]] = {}
         self._clock = clock
@@ -119,6 +123,7 @@ class Access:
             writes: The same for creating and changing alarms.
             code: The second factor that a log-in needs; None: none.
         """
+        self._spent.discard(name)
         user = self._users[name] = User(name, password, _ROLES[kind], sources, writes, code)
         return user
 
@@ -181,16 +186,50 @@ class Access:
             raise unauthorized("TFA TOTP code is required" if not code else "TFA TOTP code is invalid")
         token = self.issue_token(user.name, lifetime=self.settings.lifetime)
         self._xsrf[token] = f"{self._rng.getrandbits(96):024x}"
+        now = self._clock.now_ms()
+        self._sessions_at[token] = (now, now)
         sessions = self._sessions.setdefault(user.name, [])
         sessions.append(token)
         while len(sessions) > self.settings.sessions:
             self.log_out(sessions[0])
         return token
 
+    def cookies(self, token: str) -> tuple[tuple[str, str], ...]:
+        """The headers that give a token to a browser."""
+        rest = f"Path=/; Max-Age={self.settings.lifetime:.0f}"
+        return (
+            ("Set-Cookie", f"authorization={token}; {rest}; HttpOnly"),
+            ("Set-Cookie", f"XSRF-TOKEN={self.xsrf(token)}; {rest}"),
+        )
+
+    def prolong(self, token: str) -> tuple[tuple[str, str], ...]:
+        """Replace a token that a request brought as a cookie, if it is old enough; the headers that say so.
+
+        Replies of live channels do not come here: whether the platform prolongs by those is not known.
+        """
+        now, after = self._clock.now_ms(), self.settings.renew_after
+        born, began = self._sessions_at.get(token, (now, now))
+        if after is None or now < born + after * 1000 or token not in self._tokens:
+            return ()
+        name, expires = self._tokens[token]
+        left = began / 1000 + self.settings.session_lifetime - now / 1000
+        made = self.issue_token(name, lifetime=min(self.settings.lifetime, max(left, 0.0)))
+        self._xsrf[made], self._sessions_at[made] = self._xsrf[token], (now, began)
+        sessions = self._sessions[name]
+        sessions[sessions.index(token)] = made
+        del self._sessions_at[token]  # it is replaced once
+        self._retired.append((token, now + self.settings.grace * 1000))
+        while self._retired and self._retired[0][1] <= now:
+            self.log_out(self._retired.popleft()[0])
+        good_until = now + round(self.settings.grace * 1000)
+        self._tokens[token] = (name, good_until if expires is None else min(expires, good_until))
+        return self.cookies(made)
+
     def log_out(self, token: str) -> None:
         """End a token's session."""
         self._tokens.pop(token, None)
         self._xsrf.pop(token, None)
+        self._sessions_at.pop(token, None)
         for sessions in self._sessions.values():
             if token in sessions:
                 sessions.remove(token)
@@ -232,6 +271,7 @@ class Access:
         *,
         cookie: str | None = None,
         xsrf: str | None = None,
+        code: str | None = None,
         browser: bool = True,
     ) -> User:
         """The user of a request.
@@ -240,6 +280,7 @@ class Access:
             authorization: The header's value.
             cookie: The value of the cookie `authorization`; counts if there is no such header.
             xsrf: The value of `X-XSRF-TOKEN`, without which the cookie does not count.
+            code: The value of `TFAToken`, which some users need with their password.
             browser: False asks for a challenge that makes browsers show no dialogue (`UseXBasic`).
 
         Raises:
@@ -251,6 +292,8 @@ class Access:
             user = self._basic(rest.strip())
             if user is not None and not self.settings.basic and BOOTSTRAP not in user.roles:
                 raise unauthorized("Basic authentication is not allowed", browser=browser)
+            if user is not None:
+                self._second_factor(user, code)
         elif scheme.lower() == "bearer":
             user = self._bearer(rest.strip())
         elif not authorization and cookie:
@@ -262,6 +305,25 @@ class Access:
                 raise unauthorized(_MISSING, browser=browser)
             raise unauthorized(browser=browser)
         return user
+
+    def expire_codes(self, name: str) -> None:
+        """Let a user's second factor expire, until `add_user` gives another."""
+        self._spent.add(name)
+
+    def _second_factor(self, user: User, code: str | None) -> None:
+        if user.code is None:
+            return
+        if not code:
+            raise unauthorized("TFA code is required")
+        if not hmac.compare_digest(code.encode(), user.code.encode()):
+            raise unauthorized("TFA code is invalid")
+        if user.name in self._spent:
+            raise RefusedError(
+                401,
+                "security/Unauthorized",
+                "TFA code has expired",
+                (("TFATokenExpired", "TFATokenExpired"),),
+            )
 
     def _basic(self, text: str) -> User | None:
         try:

@@ -127,6 +127,7 @@ class App:
                 exchange.headers.get("authorization"),
                 cookie=exchange.cookies.get("authorization"),
                 xsrf=exchange.headers.get("x-xsrf-token"),
+                code=exchange.headers.get("tfatoken"),
                 browser=exchange.headers.get("usexbasic", "").lower() != "true",
             )
         handler, named = self._routes.find(exchange.method, exchange.path)
@@ -136,6 +137,8 @@ class App:
         with emulator.store.lock:
             result = handler(exchange, **named)
         if isinstance(result, Reply):
+            if result.status < 400 and "authorization" not in exchange.headers:
+                result.headers += emulator.access.prolong(exchange.cookies.get("authorization", ""))
             return result
         await result
         return None

@@ -42,7 +42,6 @@ class Exchange:
 
     Attributes:
         peer: The client's certificate, as `ssl.SSLSocket.getpeercert` has it, checked by TLS; None: none.
-        session_cookie: A token that takes the place of the one that the request brought as a cookie.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class Exchange:
         self.base = base
         self.lag: float | None = None
         self.peer: Mapping[str, Any] | None = None
-        self.session_cookie = ""
         self._user: User | None = None
 
     @property

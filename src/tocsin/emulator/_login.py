@@ -61,12 +61,7 @@ class LoginApi:
     def cookies(self, exchange: Exchange) -> Reply:
         """A token as a cookie that scripts cannot read, and one that they must repeat as a header."""
         token = self._log_in(exchange)
-        rest = f"Path=/; Max-Age={self._access.settings.lifetime:.0f}"
-        headers = (
-            ("Set-Cookie", f"authorization={token}; {rest}; HttpOnly"),
-            ("Set-Cookie", f"XSRF-TOKEN={self._access.xsrf(token)}; {rest}"),
-        )
-        return Reply(200, b"", "", headers)
+        return Reply(200, b"", "", self._access.cookies(token))
 
     def device(self, exchange: Exchange) -> Reply:
         """A token for the certificate that the client has shown."""

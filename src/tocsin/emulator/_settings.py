@@ -133,6 +133,10 @@ class LoginSettings:
         internal: Whether OAI-Secure is there: `/tenant/oauth/token` and `/tenant/oauth`.
         lifetime: Seconds for which a token is good.
         sessions: Tokens that one user can have at a time; another log-in ends the oldest.
+        renew_after: The tenant has sessions: a token that came as a cookie is replaced when it is used and
+            older than so many seconds. None: it has none.
+        grace: Seconds for which a token that was replaced is still good.
+        session_lifetime: Seconds after which a session ends, however often it was prolonged.
         certificates: Whether devices can exchange certificates for tokens.
         device_lifetime: Seconds for which such a token is good.
     """
@@ -141,6 +145,9 @@ class LoginSettings:
     internal: bool = True
     lifetime: float = 172_800.0
     sessions: int = 5
+    renew_after: float | None = None
+    grace: float = 60.0
+    session_lifetime: float = 1_209_600.0
     certificates: bool = True
     device_lifetime: float = 3600.0
 
