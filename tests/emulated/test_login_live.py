@@ -7,8 +7,8 @@ import pytest
 
 from emulated.following import following, tenant, until
 from emulated.test_login import COOKIES, gather, logged_in, logins
-from tocsin import AuthenticationError, ConfigurationError, RetryPolicy
-from tocsin.cumulocity import BasicAuth, Cumulocity
+from tocsin import AuthenticationError, ConfigurationError, PermissionDeniedError, RetryPolicy, ServerError
+from tocsin.cumulocity import BasicAuth, Cumulocity, Microservice
 from tocsin.emulator import Fault, LoginSettings
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.limit(20_000)]
@@ -136,3 +136,61 @@ async def test_a_code_goes_with_each_request_and_what_is_wrong_with_it_is_said()
 def test_a_code_that_cannot_be_sent_is_refused_at_once(bad):
     with pytest.raises(ConfigurationError, match="tfa_code"):
         BasicAuth("eve", "pw", tfa_code=bad)
+
+
+# Microservices
+
+
+def bootstrapped(site, user, password):
+    auth = BasicAuth(user, password, tenant="t1")
+    options = {"transport_factory": site.server.transport_factory, "retry": RetryPolicy.none()}
+    return Microservice(site.server.url, auth, **options)
+
+
+async def test_tenants_that_join_and_leave_are_told_whatever_fails_between():
+    async with tenant() as site:
+        access = site.emulator.access
+        access.add_user("boot", "boot-pw", "bootstrap")
+        access.subscribe("service_acme", "one-hunter2")
+        options = {"transport_factory": site.server.transport_factory, "retry": RetryPolicy.none()}
+        async with Microservice(
+            site.server.url, BasicAuth("boot", "boot-pw", tenant="t1"), **options
+        ) as service:
+            changes = service.subscriptions(every=60)
+
+            async def told():
+                change = await anext(changes)
+                return [user.tenant for user in change.joined], [user.tenant for user in change.left]
+
+            assert await told() == (["t1"], [])
+            began = anyio.current_time()
+            access.subscribe("service_acme", "two", tenant="t2")
+            site.emulator.faults.add(Fault("status", path="/application/*", status=503, times=3))
+            with anyio.move_on_after(200):  # giving up waiting loses nothing
+                await told()
+            assert await told() == (["t2"], [])
+            assert 240 <= anyio.current_time() - began <= 241
+            access.unsubscribe("t2")
+            assert await told() == ([], ["t2"])
+            access.unsubscribe("t1")
+            access.subscribe("service_acme", "another")
+            assert await told() == (["t1"], ["t1"])
+            access.expire_tokens()
+            access.add_user("boot", "changed", "bootstrap")
+            with pytest.raises(AuthenticationError):
+                await told()
+
+
+async def test_subscriptions_that_cannot_be_read_at_first_are_an_error():
+    async with tenant() as site:
+        options = {"transport_factory": site.server.transport_factory, "retry": RetryPolicy.none()}
+        async with Microservice(
+            site.server.url, BasicAuth("demo", "demo", tenant="t1"), **options
+        ) as service:
+            with pytest.raises(PermissionDeniedError):
+                await anext(service.subscriptions())
+            site.emulator.faults.add(Fault("status", path="/application/*", status=503))
+            with pytest.raises(ServerError):
+                await anext(service.subscriptions())
+            with pytest.raises(ConfigurationError):
+                service.subscriptions(every=0)

@@ -384,6 +384,19 @@ async def test_the_password_comes_from_stdin(url):
     assert (code, out, err) == (0, "0\n", "")
 
 
+async def test_a_log_in_by_oauth_with_a_code(emulator, url):
+    emulator.access.add_user("demo", "demo", code="918273")
+    code, out, err = await run("count", "--auth", "oauth", "--tfa-code", "918273", url=url)
+    assert (code, out, err) == (0, "0\n", "")
+    assert emulator.requests.by["POST", "/tenant/oauth/token"] == 1
+    code, _, err = await run("count", "--auth", "oauth", url=url)
+    assert code == 1
+    assert "give tfa_code" in one_sentence(err)
+    code, _, err = await run("count", "--auth", "oauth", "--tfa-code", "ask", url=url)
+    assert code == 2
+    assert "needs a terminal" in one_sentence(err)
+
+
 async def test_the_emulator_says_where_it_listens_and_nothing_else():
     async with running("emulator", "--port", "0", "--password", "s3cret") as server:
         line = await server.line()

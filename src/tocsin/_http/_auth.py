@@ -113,12 +113,10 @@ class BasicAuth:
     def __init__(
         self, user: str, password: str, *, tenant: str | None = None, tfa_code: str | None = None
     ) -> None:
-        if not all(isinstance(part, str) for part in (user, password, tenant or "")):
-            raise ConfigurationError("BasicAuth: user, password and tenant are texts; one of them is not")
-        if tfa_code is not None and (not isinstance(tfa_code, str) or _TOKEN.fullmatch(tfa_code) is None):
-            raise ConfigurationError(
-                "BasicAuth: tfa_code is a text, as it came by SMS; this one cannot be sent"
-            )
+        if not all(isinstance(part, str) for part in (user, password, tenant or "", tfa_code or "")):
+            raise ConfigurationError("BasicAuth: user, password, tenant and tfa_code are texts; one is not")
+        if tfa_code is not None and _TOKEN.fullmatch(tfa_code) is None:
+            raise ConfigurationError("BasicAuth: tfa_code holds what cannot be sent; give it as it came")
         name = user if tenant is None else f"{tenant}/{user}"
         if not user or tenant == "":
             raise ConfigurationError("BasicAuth: user and tenant must not be empty")

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import anyio.to_thread
 
 from tocsin._http._auth import BasicAuth, BearerAuth
+from tocsin.cli._options import Login
 from tocsin.cli._platforms import CLIENTS
 from tocsin.cli._run import complain
+from tocsin.cumulocity._certificate import DeviceCertificate
+from tocsin.cumulocity._login import OAuthInternal
 from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tocsin._http._auth import Auth
     from tocsin.cli._options import Connection
     from tocsin.cumulocity import Cumulocity
 
 __all__ = ["credentials", "make_client", "secret_from"]
 
+ASKED: Final = "ask"
 ASK = "give --user and --password-file (or C8Y_USER and C8Y_PASSWORD), or --token-file (or C8Y_TOKEN)"
 
 
@@ -62,29 +70,76 @@ def make_client(
     )
 
 
-def credentials(options: Connection, environ: Mapping[str, str]) -> BasicAuth | BearerAuth | None:
+def credentials(options: Connection, environ: Mapping[str, str]) -> Auth | None:
     """Give the credentials, None if there are none; the command line wins over the environment.
 
     Raises:
-        ConfigurationError: There is only half of them.
+        ConfigurationError: There is only half of them, or they do not go together.
     """
     for name in ("password", "token"):
         if getattr(options, name):
             complain(f"--{name} shows in the list of processes; --{name}-file or C8Y_{name.upper()} does not")
+    if options.auth is Login.CERTIFICATE or options.cert is not None:
+        return _certificate(options)
     token = options.token or _from_file(options.token_file)
+    if token and options.auth is not None:
+        raise ConfigurationError(
+            f"--auth {options.auth.value} does not go with a token: leave one of them out"
+        )
     if token:
         return BearerAuth(token)
     password = options.password or _from_file(options.password_file)
-    if password is None and (token := environ.get("C8Y_TOKEN")):
+    if password is None and options.auth is None and (token := environ.get("C8Y_TOKEN")):
         return BearerAuth(token)
     password = password or environ.get("C8Y_PASSWORD")
     if not options.user:
-        if password:
+        if password or options.auth is not None:
             raise ConfigurationError("a password, but whose? give --user (or C8Y_USER)")
         return None
     if not password:
         raise ConfigurationError(f"no password for {options.user}: give --password-file, or set C8Y_PASSWORD")
-    return BasicAuth(options.user, password, tenant=options.tenant)
+    return _by_password(options, options.user, password)
+
+
+def _by_password(options: Connection, user: str, password: str) -> Auth:
+    code = options.tfa_code or None
+    if options.auth is Login.OAUTH:
+        given = _asked if code == ASKED else code
+        return OAuthInternal(user, password, tenant=options.tenant, tfa_code=given)
+    if code == ASKED:
+        code = _ask()
+    return BasicAuth(user, password, tenant=options.tenant, tfa_code=code)
+
+
+def _certificate(options: Connection) -> DeviceCertificate:
+    if options.cert is None:
+        raise ConfigurationError("which certificate? give --cert, and --key if its key is in another file")
+    if options.auth not in {None, Login.CERTIFICATE}:
+        raise ConfigurationError("--cert goes with --auth certificate only")
+    password = options.password or _from_file(options.password_file)
+    return DeviceCertificate(options.cert, options.key, password=password)
+
+
+async def _asked() -> str:
+    """Ask for a code while everything else goes on; one who gives up leaves the question standing."""
+    return await anyio.to_thread.run_sync(_ask, abandon_on_cancel=True)
+
+
+def _ask(read: Callable[..., str] = getpass.getpass) -> str:
+    """Ask for a code on the terminal, on stderr and unseen.
+
+    Raises:
+        ConfigurationError: There is no terminal, or no answer.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError("--tfa-code ask needs a terminal; give the code itself")
+    try:
+        code = read("two-factor code: ", sys.stderr).strip()
+    except EOFError:
+        code = ""
+    if not code:
+        raise ConfigurationError("no two-factor code was given")
+    return code
 
 
 def secret_from(path: Path) -> str:

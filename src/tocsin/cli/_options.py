@@ -16,7 +16,7 @@ from tocsin.models import Level  # noqa: TC001 - as above
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Connection", "JsonLines", "Profile", "Scope", "Transport", "bundled"]
+__all__ = ["Connection", "JsonLines", "Login", "Profile", "Scope", "Transport", "bundled"]
 
 R = TypeVar("R")
 
@@ -25,6 +25,14 @@ class Platform(StrEnum):
     """What stands at the other end."""
 
     CUMULOCITY = "cumulocity"
+
+
+class Login(StrEnum):
+    """How to get in."""
+
+    BASIC = "basic"
+    OAUTH = "oauth"
+    CERTIFICATE = "certificate"
 
 
 class Transport(StrEnum):
@@ -70,6 +78,23 @@ class Connection:
         Path | None, typer.Option(help="File that holds a bearer token; - is stdin. Or set C8Y_TOKEN.")
     ] = None
     token: Annotated[str | None, typer.Option(help=_SHOWN)] = None
+    auth: Annotated[
+        Login | None,
+        typer.Option(
+            help="The password with each request, or once for a token (oauth), or a device's certificate. "
+            "By default: a token if there is one, or else basic."
+        ),
+    ] = None
+    tfa_code: Annotated[
+        str | None,
+        typer.Option(metavar="CODE|ask", help="The second factor; `ask`: on the terminal, each time."),
+    ] = None
+    cert: Annotated[
+        Path | None, typer.Option(help="PEM file: a device's certificate, then those above it.")
+    ] = None
+    key: Annotated[Path | None, typer.Option(help="PEM file with its key, if that is a file of its own.")] = (
+        None
+    )
     ca: Annotated[
         Path | None, typer.Option(help="PEM file with the certificates to trust in place of the system's.")
     ] = None

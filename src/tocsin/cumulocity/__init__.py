@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tocsin.cumulocity._certificate import DeviceCertificate
     from tocsin.cumulocity._login import OAuthInternal
     from tocsin.cumulocity._login_options import LoginOption, login_options
-    from tocsin.cumulocity._microservice import Microservice, ServiceUser
+    from tocsin.cumulocity._microservice import Microservice, ServiceUser, SubscriptionChange, Subscriptions
     from tocsin.cumulocity._query import AlarmFilter
     from tocsin.cumulocity.alarms import Alarms
     from tocsin.cumulocity.client import ClientOptions, Cumulocity
@@ -51,6 +51,8 @@ __all__ = [
     "Severity",
     "Source",
     "Status",
+    "SubscriptionChange",
+    "Subscriptions",
     "Upserted",
     "login_options",
 ]
@@ -60,7 +62,9 @@ _HOMES = {
     "tocsin.cumulocity._certificate": ("DeviceCertificate",),
     "tocsin.cumulocity._login": ("OAuthInternal",),
     "tocsin.cumulocity._login_options": ("LoginOption", "login_options"),
-    "tocsin.cumulocity._microservice": ("Microservice", "ServiceUser"),
+    "tocsin.cumulocity._microservice": (
+        "Microservice", "ServiceUser", "SubscriptionChange", "Subscriptions",
+    ),
     "tocsin.cumulocity._query": ("AlarmFilter",),
     "tocsin.cumulocity.alarms": ("Alarms",),
     "tocsin.cumulocity.client": ("ClientOptions", "Cumulocity"),

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+
+from anyio import current_time, sleep_until
 
 from tocsin._http._auth import BasicAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._entered import EnteredClient
 from tocsin._http._request import Request
 from tocsin.cumulocity.client import APPLICATION_HEADER, Cumulocity
-from tocsin.errors import ConfigurationError, ProtocolError
+from tocsin.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    ProtocolError,
+    TocsinError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from tocsin.cumulocity.client import ClientOptions
 
-__all__ = ["Microservice", "ServiceUser"]
+__all__ = ["Microservice", "ServiceUser", "SubscriptionChange", "Subscriptions"]
+
+log = logging.getLogger("tocsin.cumulocity")
 
 _PATH: Final = "/application/currentApplication/subscriptions"
 _SHARED: Final = frozenset(
@@ -62,6 +73,64 @@ class ServiceUser:
         return BasicAuth(self.name, self.password, tenant=self.tenant)
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionChange:
+    """Tenants that subscribed to a microservice, or unsubscribed.
+
+    Attributes:
+        joined: The service users of tenants that are new, or whose service user changed.
+        left: Those that are not good any more.
+    """
+
+    joined: tuple[ServiceUser, ...]
+    left: tuple[ServiceUser, ...]
+
+
+class Subscriptions:
+    """An endless iterator over the changes of a microservice's subscriptions; made by `Microservice`."""
+
+    def __init__(self, users: Callable[[], Awaitable[tuple[ServiceUser, ...]]], every: float) -> None:
+        self._users = users
+        self._every = every
+        self._known: dict[str, ServiceUser] | None = None
+        self._at = float("-inf")
+
+    def __aiter__(self) -> Self:
+        """Iterate; a second loop goes on where the first one stopped."""
+        return self
+
+    async def __anext__(self) -> SubscriptionChange:
+        """Wait for the next change. Cancelling it loses none.
+
+        Raises:
+            TocsinError: The first answer is none, or the bootstrap user is refused.
+        """
+        while True:
+            await sleep_until(self._at)
+            try:
+                users = await self._users()
+            except (AuthenticationError, PermissionDeniedError, ConfigurationError):
+                raise
+            except TocsinError as error:
+                if self._known is None:
+                    raise
+                log.warning("the subscriptions are not known for now: %s", error)
+            else:
+                change = self._compare({user.tenant: user for user in users})
+                if change is not None:
+                    return change
+            finally:
+                self._at = current_time() + self._every
+
+    def _compare(self, users: dict[str, ServiceUser]) -> SubscriptionChange | None:
+        """What is other than it was; None: nothing. The first answer is a change even if it is empty."""
+        known, self._known = self._known, users
+        before = known or {}
+        joined = tuple(user for tenant, user in users.items() if before.get(tenant) != user)
+        left = tuple(user for tenant, user in before.items() if users.get(tenant) != user)
+        return SubscriptionChange(joined, left) if joined or left or known is None else None
+
+
 class Microservice(EnteredClient):
     """A microservice with ``MULTI_TENANT`` isolation: its bootstrap user learns who subscribed to it.
 
@@ -71,7 +140,7 @@ class Microservice(EnteredClient):
             async with service.client(user) as c8y: ...
     ```
 
-    Tenants subscribe and leave while the service runs: ask again from time to time.
+    Tenants subscribe and leave while the service runs: `subscriptions` tells who.
 
     Source: Cumulocity OpenAPI "core", ``GET /application/currentApplication/subscriptions``.
 
@@ -133,6 +202,21 @@ class Microservice(EnteredClient):
         if not isinstance(rows, list):
             raise ProtocolError(f"the answer to GET {_PATH} has no list users")
         return tuple(_user(row) for row in rows)
+
+    def subscriptions(self, *, every: float = 60.0) -> Subscriptions:
+        """Follow which tenants are subscribed: all of them first, then what changes.
+
+        Failures that may pass are logged, and it is asked again at the next turn.
+
+        Args:
+            every: Seconds between two questions.
+
+        Raises:
+            ConfigurationError: `every` is no time.
+        """
+        if not every > 0:
+            raise ConfigurationError("every must be above 0 seconds")
+        return Subscriptions(self.users, every)
 
     def client(self, user: ServiceUser, **options: Unpack[ClientOptions]) -> Cumulocity:
         """A client of one tenant, to be entered with `async with`.

@@ -170,6 +170,13 @@ class Access:
             self.add_user(name, password)
         self.subscriptions.append((tenant or self.tenant, name, password))
 
+    def unsubscribe(self, tenant: str) -> None:
+        """Take a tenant's service user away."""
+        for entry in [entry for entry in self.subscriptions if entry[0] == tenant]:
+            self.subscriptions.remove(entry)
+            if tenant == self.tenant:
+                self._users.pop(entry[1], None)
+
     def log_in(self, name: str, password: str, code: str | None) -> str:
         """Exchange credentials for a token; a user who has too many loses the oldest.
 

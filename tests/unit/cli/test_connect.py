@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tocsin._http._auth import BasicAuth, BearerAuth
-from tocsin.cli._connect import credentials, make_client
-from tocsin.cli._options import Connection
+from tocsin.cli._connect import _ask, credentials, make_client
+from tocsin.cli._options import Connection, Login
+from tocsin.cumulocity import DeviceCertificate, OAuthInternal
 from tocsin.errors import ConfigurationError
 
 USER = {"url": "https://acme.example.com", "user": "ada", "tenant": "t1"}
@@ -60,6 +61,60 @@ def test_a_secret_on_the_command_line_works_and_is_warned_of(name, capsys):
     said = capsys.readouterr().err
     assert f"--{name} shows in the list of processes" in said
     assert "visible" not in said
+
+
+def test_a_log_in_by_oauth_takes_the_code_along():
+    auth = credentials(Connection(**USER, auth=Login.OAUTH, tfa_code="918273"), {"C8Y_PASSWORD": "hunter2"})
+    assert isinstance(auth, OAuthInternal)
+    assert (auth.user, auth.tenant, auth.secrets) == ("ada", "t1", ("hunter2", "918273"))
+
+
+def test_a_kind_of_log_in_that_was_asked_for_wins_over_a_token_in_the_environment():
+    environ = {"C8Y_PASSWORD": "hunter2", "C8Y_TOKEN": "abc.def"}
+    assert isinstance(credentials(Connection(**USER, auth=Login.OAUTH), environ), OAuthInternal)
+    basic = credentials(Connection(**USER, auth=Login.BASIC, tfa_code="918273"), environ)
+    assert "918273" in basic.secrets
+
+
+async def test_a_code_is_asked_for_on_the_terminal_and_not_without_one(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    options = Connection(**USER, auth=Login.OAUTH, tfa_code="ask")
+    auth = credentials(options, {"C8Y_PASSWORD": "p"})
+    monkeypatch.setattr("sys.stdin", io.StringIO("x\n"))
+    with pytest.raises(ConfigurationError, match="needs a terminal"):
+        await auth._next_code()
+    with pytest.raises(ConfigurationError, match="needs a terminal"):
+        credentials(Connection(**USER, tfa_code="ask"), {"C8Y_PASSWORD": "p"})
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert _ask(lambda prompt, stream: " 918273 ") == "918273"
+    with pytest.raises(ConfigurationError, match="no two-factor code"):
+        _ask(lambda prompt, stream: "")
+
+
+def test_a_certificate(tmp_path, secret_file):
+    cert = tmp_path / "device.pem"
+    cert.write_text("x")
+    auth = credentials(Connection(url="https://x.example", cert=cert, password_file=secret_file), {})
+    assert isinstance(auth, DeviceCertificate)
+    assert auth.secrets == ("hunter2",)
+    with pytest.raises(ConfigurationError, match="give --cert"):
+        credentials(Connection(url="https://x.example", auth=Login.CERTIFICATE), {})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"auth": Login.OAUTH, "token": "abc"},
+        {"auth": Login.BASIC, "cert": Path(__file__)},
+        {"auth": Login.OAUTH},
+    ],
+)
+def test_what_does_not_go_together_is_refused(given):
+    with pytest.raises(ConfigurationError):
+        credentials(Connection(url="https://x.example", **given), {})
 
 
 def test_half_of_the_credentials_are_none():
