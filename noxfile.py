@@ -134,6 +134,14 @@ def passed(report: Path) -> int:
 
 
 @nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measures tocsin beside other clients and prints the tables of docs/performance.md; takes minutes."""
+    requirements = ROOT / "benchmarks" / "peers" / "requirements.txt"
+    session.install("-q", ".[all]", "-r", str(requirements))
+    session.run("python", "-m", "benchmarks.peers", *(session.posargs or ("--quick", "--rounds", "7")))
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Builds sdist and wheel and uses each in an environment that holds nothing else."""
     session.install("-q", *group("build"))
