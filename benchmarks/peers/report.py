@@ -98,7 +98,7 @@ def _best_peer(measured: Mapping[str, Measured], name: str, one: Measured) -> st
     peers = {
         peer: statistics.median(_quotients(theirs.wall, one.wall))
         for peer, theirs in measured.items()
-        if not peer.startswith(("tocsin", "bare")) and theirs.trouble is None
+        if not peer.startswith(("tocsin", "bare", "wire")) and theirs.trouble is None
     }
     if not peers:
         return "-"

@@ -66,11 +66,14 @@ _EVENTS: Final = ("aiocometd-ng", "tocsin", "tocsin-stock", "tocsin-bayeux", "to
 def _list(
     name: str, title: str, sizes: tuple[int, int, int], bars: Mapping[str, float], **more: object
 ) -> Row:
-    return Row(name, title, "list", sizes, _LISTS, bars, **more)  # type: ignore[arg-type]
+    candidates = (*_LISTS, "wire") if name in {"list-2000", "list-100"} else _LISTS
+    return Row(name, title, "list", sizes, candidates, bars, **more)  # type: ignore[arg-type]
 
 
 def _calls(kind: Literal["get", "post"], in_flight: int, bar: float, *, tls: bool = False) -> Row:
-    candidates = _REST if in_flight <= 16 else tuple(one for one in _REST if one != "c8y_api")
+    candidates = tuple(one for one in _REST if one != "c8y_api" or in_flight <= 16)
+    if (kind, in_flight, tls) == ("get", 1, False):
+        candidates += ("wire",)
     return Row(
         f"{'tls-' if tls else ''}{kind}-{in_flight}",
         f"{kind.upper()} one alarm, {in_flight} in flight{', TLS' if tls else ''}",

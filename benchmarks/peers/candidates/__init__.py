@@ -19,13 +19,14 @@ PASSWORD: Final = "demo"
 SETTINGS: Final = {
     "tocsin": "tocsin as installed: its fast transport where there is one",
     "tocsin-stock": "tocsin on `httpx.AsyncHTTPTransport`",
-    "tocsin-bayeux": "`tocsin.bayeux.BayeuxClient`, `Event.json()` read; transport as tocsin",
+    "tocsin-bayeux": "`tocsin.bayeux.BayeuxClient`, each `Event.json()` read, `buffer=10_000`",
     "tocsin-bayeux-stock": "the same on `httpx.AsyncHTTPTransport`",
     "tocsin-changes": "one tocsin client, a `changes(id)` for each subscriber",
     "pyc8y": "pyc8y `select(limit=None, page_size=…)`, defaults otherwise",
     "pyc8y-4": "pyc8y with `workers=4`",
     "c8y_api": "c8y_api `select(page_size=…)`, sync; threads where more than one is in flight",
     "aiocometd-ng": "aiocometd-ng, long-polling, defaults; subscribers have `connection_timeout=0`",
+    "wire": "a socket that reads the bytes and looks at nothing: what the server can do",
     "bare": "the same call without any retry",
     "tocsin-retry": "the call inside tocsin's retry",
     "tenacity": "tenacity's `AsyncRetrying()(call)`, made once",
@@ -38,6 +39,7 @@ _FILES: Final = {
     "pyc8y": "pyc8y_",
     "c8y_api": "c8y_api_",
     "aiocometd": "aiocometd_",
+    "wire": "wire",
     "bare": "retrying",
     "tenacity": "retrying",
 }

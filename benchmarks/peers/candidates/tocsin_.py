@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TIME = datetime(2026, 11, 21, 8, 15, 30, tzinfo=UTC)
+BUFFER = 10_000
+"""A round of events: with the default of 1000 the consumer falls behind, and what it missed is no result."""
 
 
 def make(name: str, place: Place) -> Any:
@@ -106,7 +108,7 @@ class _Bayeux:
 
     async def subscribe(self) -> None:
         client = await self._stack.enter_async_context(self._make())
-        self._events = await self._stack.enter_async_context(client.subscribe("/alarms/*"))
+        self._events = await self._stack.enter_async_context(client.subscribe("/alarms/*", buffer=BUFFER))
 
     async def events(self, count: int) -> int:
         left = count
