@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 others.append(getattr(report, row.kind)(row, measured, row.size(asked.scale)))
             else:
                 table.append((row, measured))
-    print(f"{report.facts()} {asked.rounds} rounds, {asked.scale}.\n")
+    print(report.facts(f"{asked.rounds} rounds, {asked.scale}.") + "\n")
     print(report.settings(name for row in rows for name in row.candidates if not only or name in only))
     for part in [report.ratios(table)] * bool(table) + others:
         print(f"\n{part}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import textwrap
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
@@ -27,8 +28,8 @@ KB_BAR: Final = 60
 RECOVERY_BAR: Final = 2.0
 
 
-def facts() -> str:
-    """The machine, its load, and the versions."""
+def facts(how: str) -> str:
+    """The machine, its load, and the versions; then how it was measured."""
     versions = []
     for name in PACKAGES:
         try:
@@ -36,9 +37,11 @@ def facts() -> str:
         except metadata.PackageNotFoundError:
             versions.append(f"{name} missing")
     load = os.getloadavg()[0]
-    return (
+    return textwrap.fill(
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, load {load:.1f}; {', '.join(versions)}."
+        f"{os.cpu_count()} cores, load {load:.1f} at the end; {', '.join(versions)}. {how}",
+        125,
+        break_on_hyphens=False,
     )
 
 
