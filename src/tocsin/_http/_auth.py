@@ -136,7 +136,11 @@ class BasicAuth:
             self._header += (("TFAToken", tfa_code),)
 
     def of_tenant(self, tenant: str) -> BasicAuth:
-        """The same credentials for a tenant."""
+        """The same credentials for a tenant.
+
+        Args:
+            tenant: Its id, such as ``t07007007``.
+        """
         return BasicAuth(self.user, self.secrets[0], tenant=tenant, tfa_code=self._code)
 
     def flow(self, request: Request) -> Generator[Request, Response, None]:

@@ -96,13 +96,21 @@ class DeviceCertificate:
         return type(self)(self._cert, self._key, password=self._password, port=self.port)
 
     def flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Yield the request with its token."""
+        """Yield the request with its token.
+
+        Args:
+            request: What is to be sent.
+        """
         yield request.with_headers(self._headers)
 
     async def log_in(
         self, send: Callable[[Request], Awaitable[Response]], clock: Callable[[], datetime]
     ) -> None:
         """Get a token. Called by the client, which sees to it that there is one log-in at a time.
+
+        Args:
+            send: Sends a request to the client's own address; a certificate goes to another.
+            clock: Aware UTC now.
 
         Raises:
             AuthenticationError: The server refused the certificate.

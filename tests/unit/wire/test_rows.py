@@ -120,7 +120,7 @@ def test_the_words_and_the_source_are_of_the_public_types() -> None:
     assert alarm.source == Source("4711", None, "https://t.example/4711")
     assert isinstance(alarm.severity, Severity)
     assert not alarm.severity.is_known
-    assert repr(alarm).startswith("Alarm(id='90210', self_=")
+    assert repr(alarm).startswith("Alarm(id='90210', type='acme_DoorForced', source_id='4711'")
 
 
 def test_what_is_no_attribute_is_an_attribute_error() -> None:
