@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
 __all__ = ["TlsSettings", "make_transport"]
+
+_WISH = "TOCSIN_TRANSPORT"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,7 +129,10 @@ def make_transport(
     proxy: Proxy | None,
     max_connections: int,
 ) -> httpx.AsyncBaseTransport:
-    """Make a connection pool of its own.
+    """Make a connection pool of its own: ours where it is safe, httpx's otherwise.
+
+    Ours needs httptools (the extra ``fast``), knows no proxies, and is not used on Windows, whose event loop
+    cannot wait for a socket. ``TOCSIN_TRANSPORT=httpx`` in the environment switches it off.
 
     Args:
         tls: Gives the context; None if the server is reached in plain text.
@@ -134,13 +140,29 @@ def make_transport(
         max_connections: The most connections that it opens.
 
     Raises:
-        ConfigurationError: The proxy needs a package that is not there.
+        ConfigurationError: The proxy needs a package that is not there; or the environment names no transport
+            that there is.
     """
-    from tocsin._http._pool import PooledTransport  # whoever brings a transport does not pay for httpcore
-
     # A plain server never gets as far as TLS; an empty context costs nothing and trusts nobody.
     context = tls() if tls is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if _direct_wanted() and proxy is None and sys.platform != "win32":
+        try:
+            from tocsin._http._h1._transport import DirectTransport
+        except ImportError:
+            pass
+        else:
+            return DirectTransport(context=context, max_connections=max_connections)
+    from tocsin._http._pool import PooledTransport  # whoever needs it not does not pay for httpcore
+
     try:
         return PooledTransport(context=context, proxy=proxy, max_connections=max_connections)
     except (ImportError, RuntimeError):
         raise ConfigurationError("a SOCKS proxy needs the package socksio: pip install socksio") from None
+
+
+def _direct_wanted() -> bool:
+    """What the environment says: a way back for whoever runs a program and cannot change it."""
+    wish = os.environ.get(_WISH, "")
+    if wish not in {"", "httpx", "direct"}:
+        raise ConfigurationError(f"{_WISH} is httpx or direct, not {wish[:40]!r}")
+    return wish != "httpx"

@@ -1,18 +1,34 @@
 """Cancelled at any await, a call leaves no connection, no place taken, and a client that still works."""
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from http_servers import OK, serving, until
 
 from tocsin._http._core import HttpCore
+from tocsin._http._h1._transport import DirectTransport
 from tocsin._http._request import Request, Timeouts
 
 POST = Request("POST", "/x", body=b"x" * 50_000)
 
 
-def pool_of(client):
-    return client._shared.wire._transport._pool
+pytestmark = pytest.mark.usefixtures("transport")
+
+
+def busy(transport):
+    """Places of a pool that are neither idle nor free."""
+    if isinstance(transport, DirectTransport):
+        return transport._pool.held + transport._pool.waiting
+    return len([c for c in transport._pool.connections if not (c.is_idle() or c.is_closed())])
+
+
+async def drop_idle(transport):
+    if isinstance(transport, DirectTransport):
+        transport._pool.close()
+        transport._pool.closed = False
+    else:
+        await transport._pool.aclose()
 
 
 async def dawdle(server, stream, number):
@@ -37,8 +53,8 @@ class CancelAt:
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["call", "session"])
-async def test_a_call_cancelled_at_each_network_event_leaves_nothing_behind(held):
-    """Cancel at each event that httpcore reports: connect, head and body out, head and body in, close."""
+async def test_a_call_cancelled_at_each_network_event_leaves_nothing_behind(held, transport):
+    """Cancel at each event that is traced: connect, head (and body) out, head (and body) in, close."""
     stages = 0
     async with serving(dawdle) as server, HttpCore(server.url, max_in_flight=1) as client:
         for at in range(1, 40):
@@ -51,22 +67,17 @@ async def test_a_call_cancelled_at_each_network_event_leaves_nothing_behind(held
                 with cancel.scope:
                     await (session.send(POST) if held else client.send(POST))
                     done = True
-                pool = wire._transport.inner._pool if held else pool_of_watched(client)
-                assert not [c for c in pool.connections if not (c.is_idle() or c.is_closed())]
+                assert not busy((wire if held else client._shared.wire)._transport.inner)
             client._shared.wire._transport = client._shared.wire._transport.inner
             if done and not cancel.scope.cancel_called:
                 break
             stages += 1
             with anyio.fail_after(2):
                 assert (await client.send(POST)).status == 200
-            await pool_of(client).aclose()  # so that each round begins with a connect
-        assert stages >= 12
+            await drop_idle(client._shared.wire._transport)  # so that each round begins with a connect
+        assert stages >= {"httpx": 12, "direct": 5}[transport]
         assert done
     await until(lambda: server.open == 0)
-
-
-def pool_of_watched(client):
-    return client._shared.wire._transport.inner._pool
 
 
 class Watched(httpx.AsyncBaseTransport):
@@ -98,9 +109,27 @@ async def test_many_calls_cancelled_at_once_leave_a_client_that_works(delay):
                 tasks.start_soon(client.send, POST)
             await anyio.sleep(delay)
             tasks.cancel_scope.cancel()
-        assert not [c for c in pool_of(client).connections if not (c.is_idle() or c.is_closed())]
+        assert not busy(client._shared.wire._transport)
         with anyio.fail_after(2):
             assert (await client.send(POST)).status == 200
+    await until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+async def test_calls_cancelled_after_any_number_of_turns_of_the_loop_leave_nothing_behind(size):
+    """Wherever they stand, waiting for a place included; the loops take 20 to 60 turns for such a call."""
+    async with serving(dawdle) as server, HttpCore(server.url, max_in_flight=size) as client:
+        for turns in range(40):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(client.send, POST)
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            assert not busy(client._shared.wire._transport)
+        with anyio.fail_after(2):
+            assert (await client.send(POST)).status == 200
+        assert server.open <= size
     await until(lambda: server.open == 0)
 
 

@@ -11,6 +11,8 @@ from tocsin._http._request import Request, Timeouts
 from tocsin._http._retry import RetryPolicy
 from tocsin.errors import ConnectError, ProtocolError, RequestTimeoutError, TransportError
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 GET = Request("GET", "/x")
 POST = Request("POST", "/x", body=b'{"a":1}')
 ONCE = RetryPolicy.none()

@@ -13,6 +13,8 @@ from tocsin._http._retry import RetryPolicy
 from tocsin._http._transport import TlsSettings
 from tocsin.errors import ConfigurationError, ConnectError, RequestTimeoutError, TransportError
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 GET = Request("GET", "/x")
 POST = Request("POST", "/x", body=b"{}")
 ONCE = RetryPolicy.none()
