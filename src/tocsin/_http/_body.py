@@ -72,6 +72,12 @@ async def read_body(answer: httpx.Response, limit: int, flight: Flight) -> bytes
     try:
         sink = _Sink(f"{flight.method} {flight.url}", answer.headers.get("content-encoding", ""), limit)
         failure: Exception | None = None
+        take_whole = getattr(stream, "take_whole", None)  # our own transport's; small ones are here already
+        if take_whole is not None and (whole := take_whole()) is not None:
+            if whole and on_bytes is not None:
+                on_bytes(len(whole))
+            sink.feed(whole)
+            return sink.finish()
         # Leaving this loop by break or raise would leave nested async generators to the collector;
         # only a cancellation unwinds all of them.
         with CancelScope() as scope:

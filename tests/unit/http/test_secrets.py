@@ -117,7 +117,7 @@ async def test_an_echo_of_the_request_is_json_and_holds_none(records, auth):
 
 
 @pytest.mark.parametrize("auth", AUTHS, ids=["basic", "bearer"])
-async def test_the_libraries_logs_hold_none_on_a_real_connection(records, auth):
+async def test_the_libraries_logs_hold_none_on_a_real_connection(records, auth, transport):
     reply = (
         f"HTTP/1.1 200 OK\r\nSet-Cookie: sid={COOKIE}; Path=/\r\nX-Token: Bearer {TOKEN}-and-more\r\n"
         "Content-Length: 2\r\n\r\n{}"
@@ -129,8 +129,11 @@ async def test_the_libraries_logs_hold_none_on_a_real_connection(records, auth):
             await session.send(Request("POST", "/x", body=b"[]"))
         assert f"Cookie: sid={COOKIE}".encode() in server.requests[2][0]
     seen = {record.name for record in records.records}
-    assert {"tocsin.http", "httpcore.http11", "httpcore.connection"} <= seen
-    assert any("***" in record.getMessage() for record in records.records)
+    if transport == "httpx":
+        assert {"tocsin.http", "httpcore.http11", "httpcore.connection"} <= seen
+        assert any("***" in record.getMessage() for record in records.records)
+    else:
+        assert seen >= {"tocsin.http"}  # it logs nothing itself
 
 
 async def test_a_header_given_as_an_option_is_a_secret_too(records):

@@ -141,6 +141,7 @@ class Connection:
                 if not count and (left or not wire.flushed) and await self._answered(parser, limit):
                     return None
         self._whole = True
+        self._read = _TURN  # the answer cannot be here yet
         return None
 
     async def _answered(self, parser: ResponseParser, limit: float | None) -> bool:
@@ -232,6 +233,10 @@ class Body(httpx.AsyncByteStream):
             self._finish()
             raise
         return piece
+
+    def take_whole(self) -> bytes | None:
+        """Give all of it if all of it is here, without waiting and without turns of the event loop."""
+        return self._parser.take() if self._parser.done else None
 
     async def aclose(self) -> None:
         """Close it; never waits."""
