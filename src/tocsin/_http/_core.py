@@ -25,7 +25,7 @@ from tocsin._http._request import Timeouts
 from tocsin._http._retry import RetryPolicy, retried, wait_before_retry
 from tocsin._http._session import HttpSession
 from tocsin._http._trace import Flight, log
-from tocsin._http._transport import TlsSettings, make_transport
+from tocsin._http._transport import TlsSettings, make_transport, usual_in_flight
 from tocsin._http._url import BaseUrl
 from tocsin._http._wire import Route, Wire, within_total
 from tocsin._version import __version__
@@ -114,7 +114,7 @@ class HttpCore:
         transport_factory: Makes the transport instead of us: called once for the calls and once for each
             held session. Every transport is closed by us.
         middleware: Called for each attempt, the first one outermost; sees 4xx and 5xx as responses.
-        max_in_flight: The most requests at a time (sessions apart). httpx's pool gets slow beyond 8.
+        max_in_flight: The most requests at a time (sessions apart). None: as `usual_in_flight` says.
         rng: Draws the jitter.
         clock: Aware UTC now, for a Retry-After date in an answer that has no Date.
 
@@ -142,7 +142,7 @@ class HttpCore:
         trust_env: bool = True,
         transport_factory: TransportFactory | None = None,
         middleware: Sequence[Middleware] = (),
-        max_in_flight: int = 8,
+        max_in_flight: int | None = None,
         rng: random.Random | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
@@ -176,7 +176,7 @@ class HttpCore:
         self._shared = _Shared(
             Route(base, proxied, auth, tuple(middleware), redactor, clock, logins),
             _maker(transport_factory, base, tls, way),
-            max_in_flight=max_in_flight,
+            max_in_flight=max_in_flight or usual_in_flight(transport_factory, way),
             rng=rng or random.Random(),  # noqa: S311 - jitter
         )
         if isinstance(auth, LoginAuth):

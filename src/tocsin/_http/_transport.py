@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -17,15 +17,18 @@ from tocsin.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tocsin._http._h1._transport import DirectTransport
     from tocsin._http._proxies import Proxy
 
     Certificate = str | Path | tuple[str | Path, str | Path] | tuple[str | Path, str | Path, str]
     Verify = bool | str | Path | ssl.SSLContext
     TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
-__all__ = ["TlsSettings", "make_transport"]
+__all__ = ["TlsSettings", "make_transport", "usual_in_flight"]
 
-_WISH = "TOCSIN_TRANSPORT"
+_WISH: Final = "TOCSIN_TRANSPORT"
+_FEW: Final = 8
+_MANY: Final = 32
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,13 +148,9 @@ def make_transport(
     """
     # A plain server never gets as far as TLS; an empty context costs nothing and trusts nobody.
     context = tls() if tls is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if _direct_wanted() and proxy is None and sys.platform != "win32":
-        try:
-            from tocsin._http._h1._transport import DirectTransport
-        except ImportError:
-            pass
-        else:
-            return DirectTransport(context=context, max_connections=max_connections)
+    direct = _direct(proxy)
+    if direct is not None:
+        return direct(context=context, max_connections=max_connections)
     from tocsin._http._pool import PooledTransport  # whoever needs it not does not pay for httpcore
 
     try:
@@ -160,9 +159,26 @@ def make_transport(
         raise ConfigurationError("a SOCKS proxy needs the package socksio: pip install socksio") from None
 
 
-def _direct_wanted() -> bool:
-    """What the environment says: a way back for whoever runs a program and cannot change it."""
+def usual_in_flight(factory: TransportFactory | None, proxy: Proxy | None) -> int:
+    """How many requests at a time are usual.
+
+    httpx's pool gets slow beyond a few; with ours, the time of a request does not grow with their number.
+    """
+    return _FEW if factory is not None or _direct(proxy) is None else _MANY
+
+
+def _direct(proxy: Proxy | None) -> type[DirectTransport] | None:
+    """Our own transport, where it can be used and is not switched off.
+
+    The environment can switch it off for whoever runs a program and cannot change it.
+    """
     wish = os.environ.get(_WISH, "")
     if wish not in {"", "httpx", "direct"}:
         raise ConfigurationError(f"{_WISH} is httpx or direct, not {wish[:40]!r}")
-    return wish != "httpx"
+    if wish == "httpx" or proxy is not None or sys.platform == "win32":
+        return None
+    try:
+        from tocsin._http._h1._transport import DirectTransport
+    except ImportError:  # httptools comes with an extra
+        return None
+    return DirectTransport

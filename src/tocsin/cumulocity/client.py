@@ -69,7 +69,7 @@ class ClientOptions(TypedDict, total=False):
     user_agent: str | None
     transport_factory: Callable[[], httpx.AsyncBaseTransport] | None
     middleware: Sequence[Middleware]
-    max_in_flight: int
+    max_in_flight: int | None
     open_timeout: float | None
     close_timeout: float
     clock: Callable[[], datetime] | None
@@ -101,9 +101,9 @@ class Cumulocity(EnteredClient):
         trust_env: Whether the environment's proxies are obeyed.
         headers: Sent with each request.
         user_agent: Instead of ``tocsin/<version>``.
-        transport_factory: Makes the httpx transports instead of us.
+        transport_factory: Makes the httpx transports instead of us (docs/performance.md tells which we make).
         middleware: ``async (request, call_next)``, called for each attempt.
-        max_in_flight: The most requests at a time, held polls apart.
+        max_in_flight: The most requests at a time, held polls apart; None: 32, or 8 on httpx's pool.
         open_timeout: Seconds that entering a stream may take; None: for ever.
         close_timeout: Seconds that taking leave of the server may take.
         clock: Aware UTC now.
@@ -136,7 +136,7 @@ class Cumulocity(EnteredClient):
         user_agent: str | None = None,
         transport_factory: Callable[[], httpx.AsyncBaseTransport] | None = None,
         middleware: Sequence[Middleware] = (),
-        max_in_flight: int = 8,
+        max_in_flight: int | None = None,
         open_timeout: float | None = 60.0,
         close_timeout: float = 2.0,
         clock: Callable[[], datetime] | None = None,
