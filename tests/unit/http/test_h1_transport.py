@@ -1,96 +1,23 @@
 """Our own transport on real sockets, where it promises more than httpx's, or decides by itself."""
 
 import socket
-import ssl
-import sys
 
 import anyio
 import httpx
 import pytest
-import trustme
+from h1_direct import direct, places
 from http_servers import OK, replying, reset_on_close, serving, until
 
 from tocsin._http._core import HttpCore
 from tocsin._http._h1._connection import Connection, UnsentError
-from tocsin._http._h1._transport import DirectTransport
-from tocsin._http._pool import PooledTransport
 from tocsin._http._request import Request, Timeouts
 from tocsin._http._retry import RetryPolicy
-from tocsin._http._transport import make_transport
-from tocsin.errors import ConfigurationError, RequestTimeoutError, StatusError
+from tocsin.errors import RequestTimeoutError, StatusError
 
 GET = Request("GET", "/x")
 POST = Request("POST", "/x", body=b'{"a":1}')
 BIG = Request("POST", "/x", body=b"x" * 20_000_000)
 ONCE = RetryPolicy.none()
-TRUSTING = ssl.create_default_context()
-
-
-@pytest.fixture(scope="module")
-def ca():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def trusting(ca):
-    context = ssl.create_default_context()
-    ca.configure_trust(context)
-    return context
-
-
-@pytest.fixture(scope="module")
-def certified(ca):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
-def direct(size=2, context=TRUSTING):
-    return DirectTransport(context=context, max_connections=size)
-
-
-def places(transport):
-    pool = transport._pool
-    return pool.held, pool.idle, pool.waiting
-
-
-def chosen(proxy=None):
-    from tocsin._http._proxies import Proxy
-
-    proxy = Proxy.parse(proxy, "proxy=") if proxy else None
-    return type(make_transport(tls=None, proxy=proxy, max_connections=2))
-
-
-def test_ours_is_used_unless_there_is_a_proxy_or_a_wish(monkeypatch):
-    monkeypatch.delenv("TOCSIN_TRANSPORT", raising=False)
-    assert chosen() is DirectTransport
-    assert chosen("http://p:3128") is PooledTransport
-    monkeypatch.setenv("TOCSIN_TRANSPORT", "httpx")
-    assert chosen() is PooledTransport
-    monkeypatch.setenv("TOCSIN_TRANSPORT", "faster")
-    with pytest.raises(ConfigurationError, match="TOCSIN_TRANSPORT is httpx or direct, not 'faster'"):
-        chosen()
-
-
-def test_without_httptools_httpxs_own_is_used(monkeypatch):
-    monkeypatch.delenv("TOCSIN_TRANSPORT", raising=False)
-    monkeypatch.setitem(sys.modules, "httptools", None)
-    for name in [name for name in sys.modules if name.startswith("tocsin._http._h1.")]:
-        monkeypatch.delitem(sys.modules, name)
-    assert chosen() is PooledTransport
-
-
-async def test_a_transport_of_the_users_is_the_one_that_is_used():
-    made = []
-
-    def make():
-        made.append(httpx.AsyncHTTPTransport())
-        return made[-1]
-
-    async with serving(replying(OK)) as server, HttpCore(server.url, transport_factory=make) as client:
-        await client.send(POST)
-        assert client._shared.wire._transport is made[0]
-    assert len(made) == 1
 
 
 @pytest.mark.parametrize("after", [b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", b"\0", None])
@@ -335,7 +262,7 @@ async def test_closing_the_transport_ends_what_is_under_way_and_never_as_a_whole
             await until(lambda: places(transport)[2] == 1)
             await anyio.wait_all_tasks_blocked()
             await transport.aclose()
-        assert sorted(failed) == ["the transport is closed", "the transport was closed"]
+        assert sorted(failed) == ["the connection was closed by us", "the transport is closed"]
         await until(lambda: server.open == 0)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tocsin._http._h1._sockets import SocketLike
 
-__all__ = ["Body", "Connection", "UnsentError"]
+__all__ = ["Body", "Connection", "UnsentError", "Upgraded"]
 
 _JOINED: Final = 64 * 1024  # a body up to this leaves in one piece with its head
 _TURN: Final = 2**20  # bytes read without giving others a turn
@@ -38,7 +38,8 @@ class Connection:
     def __init__(self, wire: SocketLike) -> None:
         self._wire = wire
         self._read = 0  # bytes since the last wait
-        self._waiting = self._hung_up = False
+        self._waiting = 0
+        self._hung_up = False
         self._whole = True  # the last request left whole
         self.used = False
 
@@ -103,6 +104,19 @@ class Connection:
             httpx.ReadError: The connection broke.
             httpx.RemoteProtocolError: What came is not HTTP, or ends in the middle.
         """
+        data = await self.read(limit)
+        if data:
+            parser.feed(data)
+        else:
+            parser.end()
+
+    async def read(self, limit: float | None) -> bytes:
+        """Read what there is, without a parser; b"": the end.
+
+        Raises:
+            httpx.ReadTimeout: Nothing came within `limit` seconds.
+            httpx.ReadError: The connection broke.
+        """
         try:
             data = self._wire.pull() if self._read < _TURN else None
             while data is None:
@@ -112,13 +126,26 @@ class Connection:
                 data = self._wire.pull()
         except OSError as exc:
             raise httpx.ReadError(str(exc)) from exc
-        if self._hung_up:  # an end that we made ends no body
-            raise httpx.ReadError("the transport was closed")
         self._read += len(data)
-        if data:
-            parser.feed(data)
-        else:
-            parser.end()
+        return data
+
+    async def write(self, data: bytes, limit: float | None) -> None:
+        """Send it all.
+
+        Raises:
+            httpx.WriteTimeout: Nothing was taken for `limit` seconds.
+            httpx.WriteError: The connection broke.
+        """
+        left = memoryview(data)
+        while left or not self._wire.flushed:
+            try:
+                count = self._wire.push(left)
+            except OSError as exc:
+                raise httpx.WriteError(str(exc)) from exc
+            left = left[count:]
+            stuck = not count and (left or not self._wire.flushed)
+            if stuck and not await self._within(limit, wait_writable):
+                raise httpx.WriteTimeout("")
 
     async def _send(
         self, head: bytes, body: bytes, parser: ResponseParser, limit: float | None
@@ -165,14 +192,16 @@ class Connection:
         return parser.ready
 
     async def _within(self, limit: float | None, wait: Callable[[socket], Awaitable[None]]) -> bool:
-        self._waiting = True
+        self._waiting += 1
         try:
             with move_on_after(limit) as scope:
                 await wait(self._wire.raw)
-        except BaseException:
-            self._waiting = False
-            raise
-        self._waiting = False
+        finally:
+            self._waiting -= 1
+            if self._hung_up and not self._waiting:
+                self._wire.close()
+        if self._hung_up:  # an end that we made ends no body
+            raise httpx.ReadError("the connection was closed by us")
         return not scope.cancelled_caught
 
 
@@ -212,7 +241,7 @@ class Body(httpx.AsyncByteStream):
         self._parser = parser
         self._read = read
         self._over: Callable[[], None] | None = over
-        if parser.done:
+        if parser.done and parser.upgraded is None:  # otherwise the connection is still needed
             self._finish()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -247,3 +276,35 @@ class Body(httpx.AsyncByteStream):
         if over is not None:
             self._parser.close()
             over()
+
+
+class Upgraded:
+    """What a connection is after a 101: bytes both ways, as httpx gives them (``network_stream``).
+
+    It is closed with its response.
+
+    Args:
+        connection: The connection.
+        begun: What came behind the 101 already.
+    """
+
+    __slots__ = ("_begun", "_connection")
+
+    def __init__(self, connection: Connection, begun: bytes) -> None:
+        self._connection = connection
+        self._begun = begun
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read something; b"": the end. A read that is cancelled loses nothing."""
+        if not self._begun:
+            self._begun = await self._connection.read(timeout)
+        given, self._begun = self._begun[:max_bytes], self._begun[max_bytes:]
+        return given
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send it all."""
+        await self._connection.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self._connection.close()

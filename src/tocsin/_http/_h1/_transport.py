@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 from anyio import Event, current_time, move_on_after
 
-from tocsin._http._h1._connection import Body, Connection, UnsentError
+from tocsin._http._h1._connection import Body, Connection, UnsentError, Upgraded
 from tocsin._http._h1._dial import dial, secure
 from tocsin._http._h1._head import request_head
 from tocsin._http._h1._pool import Pool
@@ -71,14 +71,17 @@ class DirectTransport(httpx.AsyncBaseTransport):
         connection = claim.connection
         if connection is None:  # cannot be: the exchange was on it
             raise httpx.ReadError("no connection")
+        extensions: dict[str, Any] = {
+            "http_version": b"HTTP/1.%d" % parser.minor,
+            "reason_phrase": parser.reason,
+        }
+        if parser.upgraded is not None:
+            extensions["network_stream"] = Upgraded(connection, parser.upgraded)
         return httpx.Response(
             parser.status,
             headers=parser.headers,
             stream=Body(connection, parser, limits.get("read"), partial(self._over, claim, parser)),
-            extensions={
-                "http_version": b"HTTP/1.%d" % parser.minor,
-                "reason_phrase": parser.reason,
-            },
+            extensions=extensions,
         )
 
     async def aclose(self) -> None:
