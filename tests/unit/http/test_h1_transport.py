@@ -3,6 +3,7 @@
 import socket
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from h1_direct import direct, places
@@ -169,6 +170,38 @@ async def test_only_what_a_used_connection_took_nothing_of_may_go_over_another(u
     connection.used = used
     with pytest.raises(error):
         await connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"", "POST", write=1, read=1)
+    connection.close()
+
+
+class Ahead(Wire):
+    """A socket that has read all there is into itself, as TLS does."""
+
+    def __init__(self):
+        super().__init__(0)
+        self.pieces = [b"x" * 600_000] * 5
+
+    def pull(self):
+        return self.pieces.pop() if self.pieces else None
+
+
+async def test_what_tls_has_read_ahead_is_not_waited_for_and_others_get_a_turn():
+    connection = Connection(Ahead())
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        for _ in range(5):
+            assert len(await connection.read(1)) == 600_000
+        assert turns
+        with pytest.raises(httpx.ReadTimeout):
+            await connection.read(0.01)
+        tasks.cancel_scope.cancel()
     connection.close()
 
 

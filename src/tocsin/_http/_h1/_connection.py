@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 from anyio import create_task_group, move_on_after, wait_readable, wait_writable
+from anyio.lowlevel import checkpoint
 
 from tocsin._http._h1._parser import ResponseParser
 
@@ -117,13 +118,14 @@ class Connection:
             httpx.ReadTimeout: Nothing came within `limit` seconds.
             httpx.ReadError: The connection broke.
         """
+        if self._read >= _TURN:
+            self._read = 0
+            await checkpoint()  # not a wait for the socket: TLS may hold what it has read from it already
         try:
-            data = self._wire.pull() if self._read < _TURN else None
-            while data is None:
+            while (data := self._wire.pull()) is None:
                 self._read = 0
                 if not await self._within(limit, wait_readable):
                     raise httpx.ReadTimeout("")
-                data = self._wire.pull()
         except OSError as exc:
             raise httpx.ReadError(str(exc)) from exc
         self._read += len(data)
@@ -168,7 +170,6 @@ class Connection:
                 if not count and (left or not wire.flushed) and await self._answered(parser, limit):
                     return None
         self._whole = True
-        self._read = _TURN  # the answer cannot be here yet
         return None
 
     async def _answered(self, parser: ResponseParser, limit: float | None) -> bool:
