@@ -39,6 +39,7 @@ PLATFORMS = {"cumulocity", "xprotect"}
 STARTS_THE_EMULATOR = {"testing", "cli", "__main__"}
 FOREIGN = {
     "asyncio": ("tocsin/emulator/serve.py", "tocsin/testing/clock.py"),
+    "httptools": ("tocsin/_http/_h1/_parser.py",),
     "httpx": ("tocsin/_http/", "tocsin/testing/"),
     "tenacity": ("tocsin/_http/", "tocsin/testing/"),
     "websockets": ("tocsin/_stream/_channel.py", "tocsin/emulator/"),

@@ -64,13 +64,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
             await trace("pool.claim.started")
         claim = await self._claim(origin, limits.get("pool"))
         try:
-            parser = await self._exchange(claim, head, body, limits, trace)
+            connection, parser = await self._exchange(claim, head, body, limits, trace)
         except BaseException:
             self._over(claim, None)
             raise
-        connection = claim.connection
-        if connection is None:  # cannot be: the exchange was on it
-            raise httpx.ReadError("no connection")
         extensions: dict[str, Any] = {
             "http_version": b"HTTP/1.%d" % parser.minor,
             "reason_phrase": parser.reason,
@@ -124,7 +121,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         body: bytes,
         limits: Mapping[str, float | None],
         trace: _Trace,
-    ) -> ResponseParser:
+    ) -> tuple[Connection, ResponseParser]:
         while True:
             connection = claim.connection
             if connection is not None and not connection.quiet():
@@ -147,12 +144,12 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 continue
             if trace.told is not None:
                 await trace("http11.receive_response_headers.complete")
-            return parser
+            return connection, parser
 
     async def _connect(self, origin: Origin, limit: float | None, trace: _Trace) -> Connection:
         """Open a connection within one limit for name, TCP and TLS."""
         await trace("connection.connect_tcp.started")
-        with move_on_after(limit) as scope:
+        with move_on_after(limit):
             wire = await dial(origin)
             try:
                 if origin[0] == "https":
@@ -163,9 +160,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 wire.close()
                 raise
             return Connection(wire)
-        if scope.cancelled_caught:
-            raise httpx.ConnectTimeout("")
-        raise httpx.ConnectError("no connection")  # cannot be
+        raise httpx.ConnectTimeout("")
 
 
 class _Trace:
