@@ -191,8 +191,8 @@ async def test_what_tls_has_read_ahead_is_not_waited_for_and_others_get_a_turn()
     async def others():
         nonlocal turns
         while True:
-            await anyio.lowlevel.checkpoint()
             turns += 1
+            await anyio.lowlevel.checkpoint()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(others)
