@@ -24,13 +24,13 @@ _FRAMING = frozenset(
 )
 
 
-def check_hooks(middleware: object, transport_factory: object, max_in_flight: int) -> None:
+def check_hooks(middleware: object, transport_factory: object, max_in_flight: int | None) -> None:
     """Refuse what a core cannot work with.
 
     Raises:
         ConfigurationError: It says what to give instead.
     """
-    if max_in_flight < 1:
+    if max_in_flight is not None and max_in_flight < 1:
         raise ConfigurationError("max_in_flight must be 1 or more")
     if callable(middleware):
         raise ConfigurationError("middleware is a list of functions: give [function]")
