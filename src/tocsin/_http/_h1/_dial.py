@@ -54,6 +54,7 @@ async def secure(plain: SocketLike, context: ssl.SSLContext, host: str) -> Socke
         httpx.ConnectError: The handshake failed. The socket is left to the caller.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    host = host.removesuffix(".")  # the root's dot is for the resolver: no certificate has it (RFC 6066 §3)
     if type(context) is ssl.SSLContext:
         tls = context.wrap_bio(incoming, outgoing, server_hostname=host)
     else:  # others may ask the system's key store, which blocks

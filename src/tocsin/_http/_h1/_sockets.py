@@ -7,6 +7,8 @@ needs none before its answer, and closing is never an await that a cancellation 
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class PlainSocket:
 class TlsSocket:
     """TLS over TCP; `shake` until it says True, before anything else."""
 
-    __slots__ = ("_ended", "_in", "_out", "_tls", "_unsent", "raw", "sent")
+    __slots__ = ("_broken", "_ended", "_in", "_out", "_tls", "_unsent", "raw", "sent")
 
     def __init__(
         self, raw: socket.socket, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
@@ -98,6 +100,7 @@ class TlsSocket:
         self._out = outgoing
         self._unsent = memoryview(b"")
         self._ended = False
+        self._broken: OSError | None = None
 
     @property
     def flushed(self) -> bool:
@@ -138,33 +141,44 @@ class TlsSocket:
     def pull(self) -> bytes | None:
         pieces: list[bytes] = []
         size = 0
-        while size < _ENOUGH and not self._ended:
+        while size < _ENOUGH and not self._ended and self._broken is None:
             try:
-                piece = self._tls.read(_RECORD)
-            except ssl.SSLWantReadError:
-                if self._fill():
-                    continue
+                piece = self._decrypt()
+            except OSError as exc:  # told after what came before it: an answer may be whole
+                exc.__context__ = None
+                self._broken = exc.with_traceback(None)
                 break
-            except ssl.SSLError as exc:
-                # As all clients do, an end without a closing alert is an end: HTTP frames its bodies.
-                if not isinstance(exc, ssl.SSLZeroReturnError) and not _is_end(exc):
-                    if pieces:
-                        break  # it will be said again
-                    raise
-                piece = b""
-            if not piece:
-                self._ended = True
+            if piece is None:
                 break
+            self._ended = not piece
             pieces.append(piece)
             size += len(piece)
-        if self._out.pending:  # an answer to a key update
-            self._flush()
-        if pieces:
+        if self._out.pending and not self._ended:  # an answer to a key update
+            with suppress(OSError):  # reading goes on; the next push tells it
+                self._flush()
+        if size:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._broken is not None:
+            raise copy(self._broken)  # one that is raised holds frames, and they hold us
         return b"" if self._ended else None
 
     def close(self) -> None:
         self.raw.close()
+
+    def _decrypt(self) -> bytes | None:
+        """Give the next piece; None: nothing has come, b"": the end. Raises OSError."""
+        while True:
+            try:
+                return self._tls.read(_RECORD)
+            except ssl.SSLWantReadError:
+                pass  # out of here, or an error below would hold this one
+            except ssl.SSLError as exc:
+                # As all clients do, an end without a closing alert is an end: HTTP frames its bodies.
+                if not isinstance(exc, ssl.SSLZeroReturnError) and not _is_end(exc):
+                    raise
+                return b""
+            if not self._fill():
+                return None
 
     def _fill(self) -> bool:
         try:

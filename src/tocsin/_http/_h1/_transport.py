@@ -24,8 +24,8 @@ __all__ = ["DirectTransport"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 # Below the idle time of common servers and load balancers: a connection that the server closes just as we
-# reuse it looks like one that broke after the request was read.
-_KEEPALIVE: Final = 5.0
+# reuse it looks like one that broke after the request was read. Node and uvicorn wait five seconds.
+_KEEPALIVE: Final = 4.0
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
@@ -53,7 +53,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         """
         url = request.url
         scheme = url.scheme
-        if scheme not in _PORTS or not url.host:
+        if scheme not in _PORTS or not url.raw_host:  # host would decode IDNA, and may fail at it
             raise httpx.UnsupportedProtocol("the URL is neither http:// nor https://, or has no host")
         origin = (scheme, url.raw_host.decode("ascii"), url.port or _PORTS[scheme])
         body = await _whole(request)
