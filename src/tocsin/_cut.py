@@ -30,6 +30,8 @@ def excerpt(body: bytes) -> str:
 def parse_object(raw: bytes, *, what: str = "object") -> dict[str, Any]:
     """Parse a JSON object, forgiving what a strict parser refuses (lone surrogates, NaN, stray bytes).
 
+    An integer of thousands of digits, which Python refuses to read, is read as a float.
+
     Raises:
         ProtocolError: It is not a JSON object, or nested too deep.
     """
@@ -37,13 +39,21 @@ def parse_object(raw: bytes, *, what: str = "object") -> dict[str, Any]:
         value = pydantic_core.from_json(raw)
     except ValueError:
         try:
-            text = json.dumps(json.loads(raw.decode("utf-8-sig", "replace")), ensure_ascii=False)
+            value = json.loads(raw.decode("utf-8-sig", "replace"), parse_int=_number)
+            text = json.dumps(value, ensure_ascii=False)
             value = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
         except (ValueError, RecursionError):
             raise ProtocolError(f"the {what} is not JSON", detail=excerpt(raw)) from None
     if not isinstance(value, dict):
         raise ProtocolError(f"the {what} is not a JSON object", detail=excerpt(raw))
     return value
+
+
+def _number(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 @dataclass(frozen=True, slots=True)

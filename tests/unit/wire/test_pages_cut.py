@@ -63,5 +63,6 @@ def test_an_excerpt_is_one_short_clean_line() -> None:
 def test_parse_object_forgives_what_a_strict_parser_refuses() -> None:
     assert parse_object(b'{"a":"\\ud800x"}') == {"a": "�x"}
     assert parse_object(b'\xef\xbb\xbf{"a":1}') == {"a": 1}
+    assert parse_object(b'{"a":' + b"9" * 5000 + b"}") == {"a": float("inf")}
     with pytest.raises(ProtocolError, match="not a JSON object"):
         parse_object(b"[1]")
