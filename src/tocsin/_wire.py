@@ -226,10 +226,10 @@ class WireModel(BaseModel):
             if name in _OURS:
                 raise AttributeError(name)
             row = getattr(self, "_row", None)
-            if row is not None:
-                values = self._lay_out(row)
-                if name in values:
-                    return values[name]
+            # Another thread may have laid it out since the name was looked for.
+            values = _get_dict(self) if row is None else self._lay_out(row)
+            if name in values:
+                return values[name]
             if name in _LATER and hasattr(self, "_row"):
                 value = self._names_set() if name == "__pydantic_fields_set__" else None
                 object.__setattr__(self, name, value)

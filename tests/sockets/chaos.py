@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CONVERGE = 20.0
 """Seconds after the last fault within which everything must be right; the policies below need about two."""
 
-TOLD = 5.0
+TOLD = 15.0
 """Seconds after that within which every gap must have been told."""
 
 LATENCY = timedelta(seconds=1)

@@ -23,7 +23,7 @@ import trustme
 from sockets.cli_process import COMMAND, environment, run, running
 from tocsin.emulator import Emulator, serve
 
-pytestmark = pytest.mark.limit(28)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.limit(80)]  # each command starts a Python of its own
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def reset_on_close(stream):
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-async def until(condition, limit=3.0):
+async def until(condition, limit=15.0):
     """Wait for a condition, a short step at a time, for a bounded time."""
     with anyio.fail_after(limit):
         while not condition():

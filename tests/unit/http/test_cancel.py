@@ -72,7 +72,7 @@ async def test_a_call_cancelled_at_each_network_event_leaves_nothing_behind(held
             if done and not cancel.scope.cancel_called:
                 break
             stages += 1
-            with anyio.fail_after(2):
+            with anyio.fail_after(20):
                 assert (await client.send(POST)).status == 200
             await drop_idle(client._shared.wire._transport)  # so that each round begins with a connect
         assert stages >= {"httpx": 12, "direct": 5}[transport]
@@ -110,7 +110,7 @@ async def test_many_calls_cancelled_at_once_leave_a_client_that_works(delay):
             await anyio.sleep(delay)
             tasks.cancel_scope.cancel()
         assert not busy(client._shared.wire._transport)
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             assert (await client.send(POST)).status == 200
     await until(lambda: server.open == 0)
 
@@ -127,7 +127,7 @@ async def test_calls_cancelled_after_any_number_of_turns_of_the_loop_leave_nothi
                     await anyio.lowlevel.checkpoint()
                 tasks.cancel_scope.cancel()
             assert not busy(client._shared.wire._transport)
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             assert (await client.send(POST)).status == 200
         assert server.open <= size
     await until(lambda: server.open == 0)

@@ -45,7 +45,7 @@ async def test_an_idle_connection_that_says_or_ends_something_is_not_used(after,
             await said.wait()
             (connection,) = (entry[1] for entry in transport._pool._idle) if places(transport)[1] else (None,)
             if connection is not None:
-                with anyio.move_on_after(1):
+                with anyio.fail_after(20):
                     await anyio.wait_readable(connection._wire.raw)
             assert (await client.post(url, content=b"2")).status_code == 200
             assert server.connections == 2

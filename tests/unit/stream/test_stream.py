@@ -285,7 +285,7 @@ async def test_breaking_out_leaves_no_task():
             break
         assert not reader.has_ended
         del stream
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             await reader.wait_end()
         assert reader.left == 1
 
@@ -298,7 +298,7 @@ async def test_dropping_only_the_changes_view_ends_it_too():
         async for _ in changes:
             break
         del changes
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             await reader.wait_end()
 
 

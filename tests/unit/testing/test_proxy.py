@@ -57,7 +57,7 @@ async def exchange(stream: SocketStream, data: bytes = b"hello") -> None:
 
 
 async def reach(port: int) -> SocketStream:
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while True:
             try:
                 return await anyio.connect_tcp("127.0.0.1", port)

@@ -152,6 +152,15 @@ def test_reading_a_deep_alarm_raises_at_once_or_never(depth: int) -> None:
     assert further_down(300) == "MAJOR"
 
 
+def test_who_looks_a_moment_after_another_thread_has_laid_it_out_sees_it_too() -> None:
+    alarm = Alarm.from_raw(RAW)
+    assert alarm.text == "Door 7 forced"
+    missed: Any = alarm  # Python asks this way once it has not found the name, which may be a moment ago
+    assert missed.__getattr__("text") == "Door 7 forced"
+    with pytest.raises(AttributeError):
+        missed.__getattr__("nothing")
+
+
 def test_a_subclass_is_read_by_pydantic() -> None:
     class Shouting(Alarm):
         text: str = "?"
