@@ -4,7 +4,7 @@ Marks:
     virtual_time: run under a clock that jumps (`tocsin.testing.virtual_backend`); limits are then virtual.
     limit(seconds): a time limit of its own, by the event loop's clock (25 s, or a virtual hour).
 
-Limits are there to end what hangs, on a slow machine that does other things too; no test is meant to come near.
+Limits are there to end what hangs, on a slow machine that does other things too; no test comes near them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was collected out of the collector's sight: it stays, and every full round goes through it."""
+    """Keep the garbage collector off the tests themselves: they stay, and a full round is long with them."""
     gc.collect()
     gc.freeze()
 
