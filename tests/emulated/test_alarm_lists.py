@@ -53,8 +53,8 @@ async def test_many_pages_cost_few_requests_and_then_look_for_what_moved():
         assert len({page["createdTo"] for page in pages[1:]}) == 1
         assert "lastUpdatedTo" not in str(pages)
         assert "dateTo" not in str(s.asked)
-        assert ["dateFrom" in tail for tail in tails] == [True, False]
-        assert ["lastUpdatedFrom" in tail for tail in tails] == [False, True]
+        assert sorted("dateFrom" in tail for tail in tails) == [False, True]  # both at the same time
+        assert ["lastUpdatedFrom" in tail for tail in tails] == ["dateFrom" not in tail for tail in tails]
 
 
 @pytest.mark.parametrize("skew", [-86_400, -600, 600, 86_400])
@@ -78,7 +78,8 @@ async def test_a_storm_is_not_read_over_and_over():
     async with site() as s:
         made = s.fill(450)
         assert await ids(s.alarms.list(page_size=100)) == made[::-1]
-        assert len(s.asked) == 5 + 1 + 5  # what is not older than the overlap is looked at twice
+        # What is not older than the overlap is looked at twice; that it is more than a page costs two to learn.
+        assert len(s.asked) == 5 + 2 + 1 + 5
 
 
 async def test_the_bound_of_the_list_is_the_servers_clock_not_ours():
@@ -134,7 +135,7 @@ async def test_the_next_page_is_read_while_this_one_is_consumed():
         s.fill(60)
         items = aiter(s.alarms.list(page_size=20))
         await anext(items)
-        await s.emulator.until(lambda: len(s.asked) == 2)
+        await s.emulator.until(lambda: len(s.asked) >= 2)
         await items.aclose()
         assert s.server.in_flight == 0
 
@@ -167,11 +168,11 @@ async def test_a_page_that_fails_is_named_and_what_came_before_is_kept():
         s.emulator.faults.add(Fault("status", path="/alarm/alarms", skip=2, status=503))
         given = []
         items = aiter(s.alarms.list(page_size=20))
-        with pytest.raises(ServerError, match=r"page 3 of the alarms: .*503") as caught:
+        with pytest.raises(ServerError, match=r"page [2345] of the alarms: .*503") as caught:
             await fill(given, items)
         assert caught.value.status == 503
-        assert given == made[::-1][: len(given)]
-        assert len(given) > 30
+        page = int(str(caught.value)[len("page ")])  # several were on their way at a time
+        assert given == made[::-1][: {2: 20, 3: 38, 4: 54, 5: 60}[page]]
         given += await ids(items)
         assert sorted(given) == sorted(made)
 
@@ -188,7 +189,7 @@ async def test_a_page_that_fails_is_named_and_what_came_before_is_kept():
 async def test_a_page_that_is_none_is_one_clear_error(rewrite, problem):
     async with site() as s:
         s.fill(60)
-        s.emulator.faults.add(Fault("body", path="/alarm/alarms", skip=1, rewrite=rewrite))
+        s.emulator.faults.add(Fault("body", path="/alarm/alarms", skip=1, times=None, rewrite=rewrite))
         with pytest.raises(ProtocolError, match=problem):
             await ids(s.alarms.list(page_size=20))
 

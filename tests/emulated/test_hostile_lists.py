@@ -163,14 +163,18 @@ async def test_a_page_that_is_none_is_one_error_that_names_it_and_keeps_the_rest
         with pytest.raises(ProtocolError, match=rf"^page 2 of the alarms: .*({problem})"):
             await fill(given, alarms.list(page_size=20))
         assert given == [str(one) for one in range(20)]
-        assert len(liar.asked) == 2
+        assert len(liar.asked) <= 1 + 4  # some that were asked for before page 2 had come
 
 
 @pytest.mark.parametrize("fifth", range(5))
 async def test_a_server_error_on_any_page_names_it_and_can_be_gone_on_from(fifth):
+    begins = [0, 19, 36, 51, 60][fifth]  # pages overlap, and begin at multiples of their size
+    bad = [begins]
+
     def answer(query, number):
         start = (int(query["currentPage"]) - 1) * int(query["pageSize"])
-        if number == fifth + 1:
+        if start in bad and "dateFrom" not in query:
+            bad.clear()
             return httpx.Response(503, html="<title>Bad day</title>")
         end = min(start + int(query["pageSize"]), 90)
         more = {"next": "?currentPage=2"} if end < 90 else {}

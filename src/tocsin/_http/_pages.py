@@ -1,7 +1,7 @@
 """Lists that come in pages: await one for its first page, iterate over it for everything.
 
-How a platform pages is known to its `Walk`; here is what all lists share: turning pages, one of them read
-ahead, handing out items one by one, and ending cleanly wherever the iteration is dropped.
+How a platform pages is known to its `Walk`; here is what all lists share: turning pages, some of them read
+ahead (`_ahead`), handing out items one by one, and ending cleanly wherever the iteration is dropped.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from anyio import CancelScope, Event
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import checkpoint
 
+from tocsin._http._ahead import Ahead
 from tocsin.errors import ConfigurationError, TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterator
+    from collections.abc import Callable, Coroutine, Generator, Hashable, Iterator, Sequence
     from typing import Self
 
 __all__ = ["Batch", "Items", "Page", "PageIterator", "PageStatistics", "Pages", "Start", "Walk"]
@@ -60,18 +60,20 @@ class Batch:
         rows: The raw JSON of each row in the server's order.
         statistics: What the server says about the page.
         context: What the walk needs to know when it accepts the batch.
+        last: Whether nothing follows it.
     """
 
     rows: list[bytes]
     statistics: PageStatistics | None = None
     context: Any = None
+    last: bool = False
 
 
 class Walk(Protocol[A_co]):
     """One pass over a list, as the platform knows it.
 
-    One reader uses it: `read`, then `accept` once every row of the batch before has been taken, then `take`
-    for each row.
+    One reader uses it: `read` what `asks` says, then `accept` once every row of the batch before has been
+    taken, then `take` for each row. What is read early may come to nothing: `read` changes nothing.
     """
 
     @property
@@ -84,12 +86,33 @@ class Walk(Protocol[A_co]):
         """What the list is of, for errors: ``alarms``."""
         ...
 
-    async def read(self) -> Batch:
-        """Send the request that is due. Changes nothing: after a failure it can be called again."""
+    def asks(self, most: int) -> Sequence[Hashable]:
+        """The request that is due, and behind it those that follow if nothing surprising comes.
+
+        It says the same until `accept` is called.
+
+        Raises:
+            TocsinError: There is no saying what to ask for.
+        """
         ...
 
-    def accept(self, batch: Batch) -> bool:
-        """Move on past a batch; False if it does not join the rows before it and another read is due."""
+    async def read(self, ask: Any, *, early: bool) -> Batch:
+        """Send one of the requests. Changes nothing: after a failure it can be called again.
+
+        Args:
+            ask: The request.
+            early: Whether the batch in front of it has not come yet. It may be refused for less then: what
+                raises a `ProtocolError` early is asked for again when it is due.
+        """
+        ...
+
+    def accept(self, batch: Batch, *, early: bool) -> bool:
+        """Move on past the batch that was due; False if it must be read again.
+
+        Args:
+            batch: What was read.
+            early: Whether it was asked for before the one in front of it had come.
+        """
         ...
 
     def take(self, raw: bytes) -> A_co | None:
@@ -97,45 +120,15 @@ class Walk(Protocol[A_co]):
         ...
 
 
-class _Ahead:
-    """One request that runs while the page before it is consumed."""
-
-    __slots__ = ("_scope", "_walk", "batch", "done", "error")
-
-    def __init__(self, walk: Walk[Any]) -> None:
-        self._walk = walk
-        self._scope = CancelScope()
-        self.done = Event()
-        self.batch: Batch | None = None
-        self.error: BaseException | None = None
-
-    async def run(self) -> None:
-        try:
-            with self._scope:
-                self.batch = await self._walk.read()
-        except* Exception as group:  # noqa: BLE001 - it belongs to whoever waits for the page
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            self.error = error
-        finally:
-            self.done.set()
-
-    def cancel(self) -> None:
-        self._scope.cancel()
-
-
 class _Turner(Generic[A]):
     """Turns the pages of one walk. It knows nothing of the iterator in front of it, which may be dropped."""
 
     def __init__(self, walk: Walk[A], start: Start | None) -> None:
         self._walk = walk
-        self._start = start
+        self._ahead = Ahead(walk, start)
         self._rows: list[bytes] = []  # the next one last
         self._size = 0  # of the page at hand
         self._taken: list[A] = []
-        self._ahead: _Ahead | None = None
-        self._token: EventLoopToken | None = None
         self._busy = False
         self._closed = False
         self.statistics: PageStatistics | None = None
@@ -181,45 +174,34 @@ class _Turner(Generic[A]):
             raise ConfigurationError("two tasks iterate over one list; give each its own")
         self._busy = True
         try:
-            while not self._closed and (self._ahead is not None or self._walk.more):
-                batch = await self._next()
+            while not self._closed and self._walk.more:
+                batch, early = await self._next()
                 try:
-                    accepted = self._walk.accept(batch)
+                    accepted = self._walk.accept(batch, early=early)
                 except TocsinError as error:
                     self._closed = True  # what the server says about its pages makes no sense
+                    self._ahead.drop()
                     self._name(error, self.turned + 1)
                     raise
-                if accepted:
-                    self._open(batch)
-                    return True
+                if not accepted:
+                    self._ahead.drop()
+                    continue
+                self._rows = batch.rows
+                self._rows.reverse()
+                self._size = len(self._rows)
+                self.statistics = batch.statistics
+                self.turned += 1
+                if self._ahead.plan():
+                    await checkpoint()  # so that it is on its way while this page is consumed
+                return True
+            await self._ahead.aclose()  # what was asked for beyond the end
             return False
         finally:
             self._busy = False
 
-    def _open(self, batch: Batch) -> None:
-        self._rows = batch.rows
-        self._rows.reverse()
-        self._size = len(self._rows)
-        self.statistics = batch.statistics
-        self.turned += 1
-        if self._start is not None and self._walk.more:
-            ahead = _Ahead(self._walk)
-            try:
-                self._start(ahead.run, "tocsin page ahead")
-            except ConfigurationError:
-                return  # the client is being closed; the next turn says so
-            self._ahead, self._token = ahead, current_token()
-
-    async def _next(self) -> Batch:
+    async def _next(self) -> tuple[Batch, bool]:
         try:
-            if (ahead := self._ahead) is not None:
-                await ahead.done.wait()
-                self._ahead = None
-                if ahead.error is not None:
-                    raise ahead.error
-                if ahead.batch is not None:
-                    return ahead.batch  # else the client was closed under it, as the next line will say
-            return await self._walk.read()
+            return await self._ahead.read()
         except TocsinError as error:
             self._name(error, self.turned + 1)
             raise
@@ -231,25 +213,13 @@ class _Turner(Generic[A]):
 
     def abandon(self) -> None:
         """Cancel what is read ahead, because nobody wants it. Any thread may call it, at any moment."""
-        ahead = self._ahead
-        if ahead is None or ahead.done.is_set():
-            return
-        try:
-            here = current_token() == self._token
-        except Exception:  # noqa: BLE001 - no loop runs in this thread; what says so depends on the backend
-            return  # the request ends by its own time limit, and nobody looks at it
-        if here:
-            ahead.cancel()
+        self._ahead.abandon()
 
     async def aclose(self) -> None:
         """End the iteration and wait until nothing runs for it."""
         self._closed = True
         self._rows.clear()
-        if (ahead := self._ahead) is not None:
-            ahead.cancel()
-            with CancelScope(shield=True):  # short: it has been cancelled
-                await ahead.done.wait()
-            self._ahead = None
+        await self._ahead.aclose()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -346,7 +316,7 @@ class Pages(Generic[A]):
 
     Args:
         begin: Makes a new pass over the list.
-        start: Where the page ahead is read; None: no page is read ahead.
+        start: Where pages are read ahead; None: no page is read ahead.
     """
 
     __slots__ = ("_begin", "_start")

@@ -50,16 +50,19 @@ class AuditWalk:
         """Whether another request is due."""
         return self._position.more
 
-    async def read(self) -> Batch:
+    def asks(self, most: int) -> list[Ask]:  # noqa: ARG002 - records of one alarm fill few pages
+        """The request that is due."""
+        return [self._position.ask()]
+
+    async def read(self, ask: Ask, *, early: bool) -> Batch:  # noqa: ARG002 - none is
         """Send the request that is due."""
-        ask = self._position.ask()
         query = (*self._query, *ask.extra)
         size, page = ask.size, ask.page
         with needing("ROLE_AUDIT_READ"):
             window = await read_rows(self._core, _PATH, "auditRecords", query, page_size=size, page=page)
-        return Batch(window.rows, window.statistics, (ask, window))
+        return Batch(window.rows, window.statistics, (ask, window), not window.more)
 
-    def accept(self, batch: Batch) -> bool:
+    def accept(self, batch: Batch, *, early: bool) -> bool:  # noqa: ARG002 - none is
         """Move on past a batch; False if it does not join the rows before it and another read is due."""
         ask: Ask
         window: Window

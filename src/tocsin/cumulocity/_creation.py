@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tocsin._http._pages import Batch
 from tocsin.cumulocity._listing import AlarmWalk
@@ -18,6 +18,8 @@ from tocsin.cumulocity.models import Alarm
 from tocsin.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from tocsin._http._core import HttpCore
     from tocsin.cumulocity._query import AlarmFilter
     from tocsin.cumulocity._window import Window
@@ -71,20 +73,24 @@ class CreationWalk:
         """Whether another request is due."""
         return not self._done
 
-    async def read(self) -> Batch:
+    def asks(self, most: int) -> Sequence[Hashable]:  # noqa: ARG002 - each window follows from the one before
+        """The request that is due."""
+        return [self._due] if self._pages is None else self._pages.asks(1)
+
+    async def read(self, ask: Any, *, early: bool) -> Batch:
         """Send the request that is due."""
         if self._pages is not None:
-            batch = await self._pages.read()
+            batch = await self._pages.read(ask, early=early)
             return Batch(batch.rows, batch.statistics, batch)
-        query = self._filter(self._due).query()
+        query = self._filter(ask).query()
         window = await read_window(self._core, query, page_size=self._size)
         return Batch(window.rows, window.statistics, window)
 
-    def accept(self, batch: Batch) -> bool:
+    def accept(self, batch: Batch, *, early: bool) -> bool:
         """Move on past a batch; False if it was cut off and a narrower one is due."""
         if self._pages is not None:
             self._taking = self._pages
-            accepted = self._pages.accept(batch.context)
+            accepted = self._pages.accept(batch.context, early=early)
             if not self._pages.more:
                 self._pages = None
                 self._go_on(self._after, 0)

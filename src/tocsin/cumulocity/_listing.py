@@ -41,6 +41,10 @@ _MARGIN: Final = timedelta(seconds=60)
 _FAST: Final = timedelta(minutes=15)
 """How much the clock in the Date header may be ahead of the one that stamps alarms."""
 _ROUNDS: Final = 3
+_LIGHT: Final = 4_000_000
+"""Bytes that a page may have in any case before it is due; else twice as many as the one at hand."""
+_HEAVY: Final = 8_000_000
+"""Bytes of a page behind which one is read ahead and not more."""
 
 
 class Seen:
@@ -73,6 +77,7 @@ class _Pass:
         self.query = wanted.query()
         self.position = Position(page_size, FILTER_NAMES)
         self.seen = seen  # what this pass has read
+        self.weight = 0  # bytes of the page at hand
         self.fresh = 0  # rows of the page at hand that it had not read before
         self.moving = False  # it found something that was not given before
         self.began: datetime | None = None  # by the server's clock
@@ -104,6 +109,7 @@ class AlarmWalk:
         self._pass = self._taken = _Pass(wanted, page_size, self._given)
         self._tail: _Tail | None = None  # None: the list itself
         self._due: list[tuple[_Tail, datetime]] = []
+        self._then: _Pass | None = None  # what changed; read while what was raised is read
         self._rounds = 0
         self._dated = False  # the server says when alarms were last changed
 
@@ -112,25 +118,42 @@ class AlarmWalk:
         """Whether another request is due."""
         return self._pass.position.more
 
-    async def read(self) -> Batch:
-        """Send the request that is due."""
-        ask = self._pass.position.ask()
-        query = (*self._pass.query, *ask.extra)
-        window = await read_window(self._core, query, page_size=ask.size, page=ask.page)
-        return Batch(window.rows, window.statistics, (ask, window))
+    def asks(self, most: int) -> list[tuple[_Pass, Ask]]:
+        """The request that is due, and behind it those that follow if nothing surprising comes."""
+        here, then = self._pass, self._then
+        asks = [(here, ask) for ask in here.position.asks(most if here.weight <= _HEAVY else 1)]
+        if then is not None and most > 1:
+            asks.append((then, then.position.ask()))
+        return asks
 
-    def accept(self, batch: Batch) -> bool:
-        """Move on past a batch; False if it does not join the rows before it and another read is due."""
+    async def read(self, ask: tuple[_Pass, Ask], *, early: bool) -> Batch:
+        """Send one of the requests."""
+        of, page = ask
+        query = (*of.query, *page.extra)
+        limit = max(_LIGHT, 2 * of.weight) if early else None
+        window = await read_window(
+            self._core, query, page_size=page.size, page=page.page, max_bytes=limit
+        )
+        return Batch(window.rows, window.statistics, (page, window), not window.more)
+
+    def accept(self, batch: Batch, *, early: bool) -> bool:
+        """Move on past the batch that was due; False if it must be read again, or another one instead."""
         ask: Ask
         window: Window
         ask, window = batch.context
         here = self._pass
+        if early and here.position.pages and not here.position.joins_early(ask, window):
+            return False
+        if self._then is not None and window.more:
+            self._narrow()
+            return False
         fresh, here.fresh = here.fresh, 0
         if not here.position.accept(
-            ask, window, fresh=fresh, joins=lambda: any(map(here.knows, map(_read, batch.rows)))
+            ask, window, fresh=fresh, joins=lambda: early or any(map(here.knows, map(_read, batch.rows)))
         ):
             return False
         self._taken = here
+        here.weight = sum(map(len, batch.rows))
         if here.position.pages == 1 and window.more:
             self._fix(window)
         if not here.position.more:
@@ -174,18 +197,50 @@ class AlarmWalk:
     def _next_pass(self, rows: list[bytes]) -> None:
         """Go on with what moved during the pass that just ended, if that took more than one page."""
         ended = self._pass
+        if self._then is not None:
+            self._pass, self._then, self._tail = self._then, None, _updated
+            self._due.clear()
+            return
         if ended.began is not None and ended.position.pages > 1:
             if self._tail is None:
                 self._due = [(tail, ended.began) for tail in _TAILS if tail is not _updated or self._dated]
+                if self._look_at_both(ended.began - _OVERLAP):
+                    return
             elif self._rounds < _ROUNDS and (ended.moving or not self._all_given(rows)):
                 self._rounds += 1
                 self._due.insert(0, (self._tail, ended.began))
+        self._next_tail()
+
+    def _next_tail(self) -> None:
         while self._due:
             self._tail, since = self._due.pop(0)
             moved = self._tail(self._wanted, since - _OVERLAP)
             if moved is not None:
-                self._pass = _Pass(moved, self._page_size, Seen(self._remembered))
+                self._pass = self._looking(moved)
                 return
+
+    def _looking(self, moved: AlarmFilter) -> _Pass:
+        return _Pass(moved, self._page_size, Seen(self._remembered))
+
+    def _look_at_both(self, since: datetime) -> bool:
+        """Go on with all that was raised since then, and at the same time with what changed, if both are due.
+
+        `_raised` leaves out what changed, and must be read before `_updated`: what changes in between would be
+        in neither. Nothing leaves the range without that bound, so the order does not matter; but it has all
+        that changed in it, so it is read only if it fits in one page.
+        """
+        raised, updated = _raised(self._wanted, since), _updated(self._wanted, since)
+        if raised is None or updated is None or not self._dated:
+            return False
+        self._pass = self._looking(replace(raised, updated_to=self._wanted.updated_to))
+        self._then = self._looking(updated)
+        self._tail = _raised
+        return True
+
+    def _narrow(self) -> None:
+        """What was raised does not fit in one page: look at what did not change, and only then at what did."""
+        self._then = None
+        self._next_tail()
 
     def _all_given(self, rows: list[bytes]) -> bool:
         return all(alarm is None or id_of(alarm) in self._given for alarm in map(_read, rows))

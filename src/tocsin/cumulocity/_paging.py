@@ -9,6 +9,12 @@ platform sorts.
 Users with inventory roles alone get short pages and numbers of another kind (reference 2.10). Their links are
 followed as they come.
 
+For everybody else a page that has a next one is full, so the pages behind it can be asked for before it has
+come. One that was asked for so early joins only if it has a row in common with the page before it that is the
+same to the byte. Such a row did not move between the two readings, whichever came first, so those that did
+not move either lie on the same side of it in both, and none slipped through. That a row was seen before
+would not do: it may have been seen where it went after this page was read.
+
 No I/O, no clock.
 """
 
@@ -16,6 +22,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -40,6 +47,8 @@ _SEARCHED: Final = 200
 """Page sizes that are looked at for the one that begins nearest to where a page should begin."""
 _LINK: Final = 8192
 """The longest query of a link that is followed: it is sent back."""
+_PATIENCE: Final = 10
+"""After so many wrong guesses the pages up to the next one are as many as there will ever be: 1024."""
 _SMALL: Final = 20
 """Pages smaller than that do not overlap: their reader wants so many rows, not all of them."""
 
@@ -85,6 +94,9 @@ class Position:
         self._stale = 0
         self._empty = 0
         self._last_rows: int | None = None  # of the last page beyond what had been reached
+        self._edge: frozenset[bytes] = frozenset()  # the last rows of the page before
+        self._wrong = 0  # guesses that were
+        self._alone = 0  # pages to be asked for one at a time
         self.pages = 0
         self.more = True
 
@@ -101,12 +113,41 @@ class Position:
             )
         if self._link is not None:
             return self._link
-        target = self._end - self._back
-        # Pages begin at multiples of their size: the best size brings the most rows beyond the target.
-        sizes = range(self._size, max(self._size // 2, self._size - _SEARCHED), -1)
-        size = max(sizes, key=lambda size: size - target % size)
-        before = target // size
-        return Ask(before + 1, size) if before > 0 else Ask(1, self._size)
+        return _beginning(self._end - self._back, self._size)
+
+    def asks(self, most: int) -> list[Ask]:
+        """The page that is due, and those behind it if each comes full.
+
+        Args:
+            most: How many to tell.
+
+        Raises:
+            ProtocolError: As `ask`.
+        """
+        asks = [self.ask()]
+        if not self._overlap or self._link is not None or self._alone or self._setbacks or not self.pages:
+            return asks
+        while len(asks) < most:
+            asks.append(_beginning(asks[-1].page * asks[-1].size - self._overlap, self._size))
+        return asks
+
+    def joins_early(self, ask: Ask, window: Window) -> bool:
+        """Whether a page that was asked for before the one in front of it had come can be taken.
+
+        If not, ask for it again: it was a wrong guess, and for a while there will be no other.
+        """
+        told, rows = window.statistics, window.rows
+        if (
+            (len(rows) == ask.size or not window.more)
+            and len(rows) <= ask.size
+            and (told is None or told.current_page in (None, ask.page))
+            and (told is None or told.page_size in (None, ask.size))
+            and not self._edge.isdisjoint(rows)
+        ):
+            return True
+        self._wrong = min(self._wrong + 1, _PATIENCE)
+        self._alone = 2**self._wrong
+        return False
 
     def accept(self, ask: Ask, window: Window, *, fresh: int, joins: Callable[[], bool]) -> bool:
         """Move on past a page.
@@ -129,6 +170,8 @@ class Position:
         if self._link is None and start > 0 and self._overlap and not joins():
             return self._step_back(restricted=restricted)
         self.pages += 1
+        self._alone = max(0, self._alone - 1)
+        self._edge = frozenset(window.rows[-self._overlap :]) if self._overlap else frozenset()
         self.more = window.more
         self._surplus = max(0, len(window.rows) - ask.size)
         self._back = self._overlap
@@ -183,6 +226,18 @@ class Position:
         if self._stale > _STALE or self._empty > _EMPTY:
             what = "nothing new" if self._stale > _STALE else "nothing"
             raise ProtocolError(f"the server gives page after page with {what} and always promises another")
+
+
+@lru_cache(maxsize=64)
+def _beginning(target: int, size: int) -> Ask:
+    """The page that begins at a row or a little before it.
+
+    Pages begin at multiples of their size: the best size brings the most rows beyond the target.
+    """
+    sizes = range(size, max(size // 2, size - _SEARCHED), -1)
+    best = max(sizes, key=lambda size: size - target % size)
+    before = target // best
+    return Ask(before + 1, best) if before > 0 else Ask(1, size)
 
 
 def next_page(window: Window) -> int | None:

@@ -42,7 +42,12 @@ class Window:
 
 
 async def read_window(
-    core: HttpCore, query: tuple[tuple[str, str], ...], *, page_size: int, page: int = 1
+    core: HttpCore,
+    query: tuple[tuple[str, str], ...],
+    *,
+    page_size: int,
+    page: int = 1,
+    max_bytes: int | None = None,
 ) -> Window:
     """Read one page of alarms (``GET /alarm/alarms``, OpenAPI "core"). Cancelling it is safe.
 
@@ -51,16 +56,24 @@ async def read_window(
         query: The filters, plain text.
         page_size: The most rows; the platform gives no more than 2000.
         page: The page number, from 1.
+        max_bytes: See `Request`.
 
     Raises:
         ProtocolError: The answer is no page of alarms.
         TocsinError: See `HttpCore.send`.
     """
-    return await read_rows(core, ALARMS, "alarms", query, page_size=page_size, page=page)
+    return await read_rows(core, ALARMS, "alarms", query, page_size=page_size, page=page, max_bytes=max_bytes)
 
 
 async def read_rows(
-    core: HttpCore, path: str, key: str, query: tuple[tuple[str, str], ...], *, page_size: int, page: int = 1
+    core: HttpCore,
+    path: str,
+    key: str,
+    query: tuple[tuple[str, str], ...],
+    *,
+    page_size: int,
+    page: int = 1,
+    max_bytes: int | None = None,
 ) -> Window:
     """Read one page of any collection; see `read_window`.
 
@@ -71,13 +84,14 @@ async def read_rows(
         query: The filters, plain text.
         page_size: The most rows; the platform gives no more than 2000.
         page: The page number, from 1.
+        max_bytes: See `Request`.
 
     Raises:
         ProtocolError: The answer is no page of that collection.
         TocsinError: See `HttpCore.send`.
     """
     paging = (("pageSize", str(page_size)), ("currentPage", str(page)))
-    response = await core.send(Request("GET", path, (*query, *paging)))
+    response = await core.send(Request("GET", path, (*query, *paging), max_bytes=max_bytes))
     cut = response.parsed(lambda body: cut_page(body, key))
     link = cut.rest.get("next")
     return Window(
