@@ -33,6 +33,7 @@ from tocsin.errors import ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from pydantic import GetCoreSchemaHandler, SerializationInfo, SerializerFunctionWrapHandler
     from pydantic_core import CoreSchema
@@ -45,6 +46,7 @@ __all__ = [
     "id_of",
     "parse_object",
     "parse_time",
+    "time_of",
     "write_time",
 ]
 
@@ -379,3 +381,9 @@ def id_of(model: WireModel) -> str:
     """The id of an object, without laying the object out for it."""
     row = getattr(model, "_row", None)
     return model.id if row is None else row.id
+
+
+def time_of(model: WireModel, name: str) -> datetime | None:
+    """A time of an object, to the microsecond or so, without laying the object out for it."""
+    row = getattr(model, "_row", None)
+    return getattr(model if row is None else row, name)  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tocsin._http._pages import Batch
-from tocsin._wire import id_of
+from tocsin._wire import id_of, time_of
 from tocsin.cumulocity._paging import Position
 from tocsin.cumulocity._query import FILTER_NAMES
 from tocsin.cumulocity._window import read_window
@@ -175,7 +175,7 @@ class AlarmWalk:
     def _fix(self, window: Window) -> None:
         """Take the server's clock from the first answer of a pass, and bound the list by it."""
         alarms = [alarm for alarm in map(_read, window.rows) if alarm]
-        newest = max((alarm.last_updated for alarm in alarms if alarm.last_updated), default=None)
+        newest = max(_times(alarms, "last_updated"), default=None)
         if window.date is None or newest is None:
             self._pass.began = window.date or newest
         else:  # a proxy's clock may be fast; but what is long past is not read again for that
@@ -189,7 +189,7 @@ class AlarmWalk:
         if window.date is None or wanted.created_to is not None:
             return
         # A proxy may answer for the platform, and its clock may be slow.
-        bound = max([window.date, *(one.creation_time for one in alarms if one.creation_time)]) + _MARGIN
+        bound = max([window.date, *_times(alarms, "creation_time")]) + _MARGIN
         if wanted.created_from is None or wanted.created_from < bound:  # or that server's clocks are at odds
             # Not for the passes that follow: they find what was stored behind a bound that is too low.
             self._pass.query = replace(wanted, created_to=bound).query()
@@ -268,6 +268,10 @@ def _raised(wanted: AlarmFilter, since: datetime) -> AlarmFilter | None:
 
 
 _TAILS: Final = (_raised, _updated)
+
+
+def _times(alarms: list[Alarm], name: str) -> list[datetime]:
+    return [time for alarm in alarms if (time := time_of(alarm, name)) is not None]
 
 
 def _read(raw: bytes) -> Alarm | None:
