@@ -78,7 +78,7 @@ async def test_a_storm_is_not_read_over_and_over():
     async with site() as s:
         made = s.fill(450)
         assert await ids(s.alarms.list(page_size=100)) == made[::-1]
-        # What is not older than the overlap is looked at twice; that it is more than a page costs two to learn.
+        # What is not older than the overlap is read twice; that it is more than a page costs two to learn.
         assert len(s.asked) == 5 + 2 + 1 + 5
 
 

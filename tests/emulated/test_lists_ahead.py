@@ -1,4 +1,4 @@
-"""Lists whose pages are asked for before they are due, on the emulator and on servers that are not as guessed."""
+"""Lists whose pages are asked for before they are due, also of servers that are not as guessed."""
 
 from __future__ import annotations
 

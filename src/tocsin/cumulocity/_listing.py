@@ -131,9 +131,7 @@ class AlarmWalk:
         of, page = ask
         query = (*of.query, *page.extra)
         limit = max(_LIGHT, 2 * of.weight) if early else None
-        window = await read_window(
-            self._core, query, page_size=page.size, page=page.page, max_bytes=limit
-        )
+        window = await read_window(self._core, query, page_size=page.size, page=page.page, max_bytes=limit)
         return Batch(window.rows, window.statistics, (page, window), not window.more)
 
     def accept(self, batch: Batch, *, early: bool) -> bool:
@@ -225,9 +223,9 @@ class AlarmWalk:
     def _look_at_both(self, since: datetime) -> bool:
         """Go on with all that was raised since then, and at the same time with what changed, if both are due.
 
-        `_raised` leaves out what changed, and must be read before `_updated`: what changes in between would be
-        in neither. Nothing leaves the range without that bound, so the order does not matter; but it has all
-        that changed in it, so it is read only if it fits in one page.
+        `_raised` leaves out what changed, and must be read before `_updated`: what changes in between would
+        be in neither. Nothing leaves the range without that bound, so the order does not matter; but it has
+        all that changed in it, so it is read only if it fits in one page.
         """
         raised, updated = _raised(self._wanted, since), _updated(self._wanted, since)
         if raised is None or updated is None or not self._dated:
@@ -238,7 +236,7 @@ class AlarmWalk:
         return True
 
     def _narrow(self) -> None:
-        """What was raised does not fit in one page: look at what did not change, and only then at what did."""
+        """What was raised fills more than a page: look at what did not change, and then at what did."""
         self._then = None
         self._next_tail()
 

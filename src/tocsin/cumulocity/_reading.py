@@ -51,6 +51,9 @@ class AlarmReading(AlarmService):
         Await the result for its first page, iterate over it for all alarms, over its `pages()` for pages.
         Nothing is sent before that. Without filters it is all alarms.
 
+        Iterated, a list that has more than one page has up to four requests under way; up to three of them
+        may turn out to lie beyond its end.
+
         Iterated, each alarm that was there when it began and matches all the while is given once, however the
         list moves meanwhile; those that came or changed since then may be among them, and in a list of more
         than 100 000 one that changed meanwhile may come twice. (A user who has inventory roles only gets

@@ -46,7 +46,7 @@ class Alarms(AlarmBulk, AlarmReading, AlarmWriting):
 
     Args:
         core: Sends the requests.
-        start: Starts a task in the client's task group, for the page that is read ahead; None: none is.
+        start: Starts a task in the client's task group, for pages that are read ahead; None: none is.
         clock: Aware UTC now, for an alarm without a time.
         following: What the client lends its streams; None: `changes` cannot be used.
         terms: How writes are sent.
