@@ -48,7 +48,7 @@ async def test_many_pages_cost_few_requests_and_then_look_for_what_moved():
         s.later(3600)
         assert await ids(s.alarms.list(page_size=100)) == made[::-1]
         pages, tails = s.asked[:-2], s.asked[-2:]
-        assert len(pages) == 5
+        assert 5 <= len(pages) <= 5 + 3  # some may lie beyond the end
         assert "createdTo" not in pages[0]
         assert len({page["createdTo"] for page in pages[1:]}) == 1
         assert "lastUpdatedTo" not in str(pages)
@@ -79,7 +79,7 @@ async def test_a_storm_is_not_read_over_and_over():
         made = s.fill(450)
         assert await ids(s.alarms.list(page_size=100)) == made[::-1]
         # What is not older than the overlap is read twice; that it is more than a page costs two to learn.
-        assert len(s.asked) == 5 + 2 + 1 + 5
+        assert 5 + 2 + 1 + 5 <= len(s.asked) <= 5 + 3 + 2 + 1 + 5 + 3
 
 
 async def test_the_bound_of_the_list_is_the_servers_clock_not_ours():
@@ -164,7 +164,7 @@ async def test_a_list_that_outlives_its_client_says_so():
 
 async def test_a_page_that_fails_is_named_and_what_came_before_is_kept():
     async with site() as s:
-        made = s.fill(60)
+        made = s.fill(120)
         s.emulator.faults.add(Fault("status", path="/alarm/alarms", skip=2, status=503))
         given = []
         items = aiter(s.alarms.list(page_size=20))
@@ -172,7 +172,7 @@ async def test_a_page_that_fails_is_named_and_what_came_before_is_kept():
             await fill(given, items)
         assert caught.value.status == 503
         page = int(str(caught.value)[len("page ")])  # several were on their way at a time
-        assert given == made[::-1][: {2: 20, 3: 38, 4: 54, 5: 60}[page]]
+        assert given == made[::-1][: {2: 20, 3: 38, 4: 54, 5: 68}[page]]
         given += await ids(items)
         assert sorted(given) == sorted(made)
 

@@ -82,7 +82,7 @@ async def test_the_time_of_the_server_is_paid_once_for_four_pages_and_once_for_b
         assert len(await ids(alarms.list(page_size=100))) == 820
         assert current_time() - began == pytest.approx(TAKES * (1 + 2 + 1))
     assert server.most == 4
-    assert len(server.asked) == 9 + 2
+    assert 9 + 2 <= len(server.asked) <= 9 + 3 + 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 1999, 2000])

@@ -88,7 +88,9 @@ async def test_four_pages_are_under_way_at_a_time():
         began = current_time()
         assert await reading.rest() == ALL
         assert current_time() - began == pytest.approx(TAKES * (1 + (PAGES - 1) / 4))
-        assert (reading.walk.most, sorted(reading.walk.reads)) == (4, list(range(PAGES)))
+        assert reading.walk.most == 4
+        assert set(range(PAGES)) <= set(reading.walk.reads)
+        assert len(reading.walk.reads) <= PAGES + 3
 
 
 async def test_a_walk_that_does_not_guess_is_read_one_at_a_time():
@@ -125,7 +127,7 @@ async def test_a_wrong_guess_is_thrown_away_with_what_was_built_on_it(wrong):
         reading = Reading(tasks, wrong=wrong)
         assert await reading.rest() == ALL
         assert reading.walk.in_flight == 0
-        assert reading.walk.most <= 5  # those that are cancelled and have not gone yet are not waited for
+        assert reading.walk.most <= 4 + 3  # those that are cancelled and have not gone yet are not waited for
 
 
 @pytest.mark.parametrize("page", range(PAGES))
