@@ -28,6 +28,10 @@ __all__ = ["Interruption", "Subscription"]
 # others come with the next one.
 COPIES_WITHIN = 1.0
 
+# Items that the consumer gets without giving way to the loop in between. Giving way for each would let the
+# reader, which brings whole answers, outrun the fastest consumer.
+_BATCH = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
@@ -56,8 +60,9 @@ class Subscription:
     outage. It goes on through outages; it ends with an error when going on is ruled out, and cleanly when the
     client is closed.
 
-    When the consumer is slower than the server, the oldest messages are dropped, and an `Interruption` with
-    their number is given first.
+    When the consumer is slower than the server, the oldest messages of the buffer are dropped, and an
+    `Interruption` with their number is given in their place. Up to 256 that the consumer was about to get are
+    out of the buffer already.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Subscription:
         self._open_timeout = open_timeout
         self._wall = wall
         self._items: deque[Event | Interruption] = deque()
+        self._batch: deque[Event | Interruption] = deque()  # the consumer's: out of the buffer already
         self._overflow: Interruption | None = None
         self._registration: Registration | None = None
         self._attached = Flag()
@@ -131,6 +137,8 @@ class Subscription:
             raise ConfigurationError("a subscription is not open: use it with `async with`")
         if self._ready is not None:
             raise ConfigurationError("another task is waiting for the next message of this subscription")
+        if self._batch:
+            return self._batch.popleft()
         await checkpoint()  # before anything is taken out
         while self._overflow is None and not self._items:
             if self._error is not None:
@@ -146,7 +154,11 @@ class Subscription:
         if self._overflow is not None:
             item, self._overflow = self._overflow, None
             return item
-        return self._items.popleft()
+        if len(self._items) <= _BATCH:
+            self._batch, self._items = self._items, self._batch
+        else:
+            self._batch.extend(self._items.popleft() for _ in range(_BATCH))
+        return self._batch.popleft()
 
     # ── what the subscriber tells (`Listener`) ───────────────────────────────────────────────────────────
 
