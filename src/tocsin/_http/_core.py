@@ -5,7 +5,6 @@ send ─ limit on the whole call ─ retries ─ attempt: middleware ─ auth fl
 
 from __future__ import annotations
 
-import random
 import warnings
 from datetime import UTC, datetime
 from enum import Enum
@@ -22,7 +21,7 @@ from tocsin._http._login_route import login_core
 from tocsin._http._proxies import find_proxy
 from tocsin._http._redact import Redactor, guard_logs, header_secrets
 from tocsin._http._request import Timeouts
-from tocsin._http._retry import RetryPolicy, retried, wait_before_retry
+from tocsin._http._retry import JITTER, RetryPolicy, retried, wait_before_retry
 from tocsin._http._session import HttpSession
 from tocsin._http._trace import Flight, log
 from tocsin._http._transport import TlsSettings, make_transport, usual_in_flight
@@ -33,6 +32,7 @@ from tocsin.errors import ConfigurationError, InsecureTransportWarning, TocsinEr
 from tocsin.models import UNSET, Unset
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
@@ -177,7 +177,7 @@ class HttpCore:
             Route(base, proxied, auth, tuple(middleware), redactor, clock, logins),
             _maker(transport_factory, base, tls, way),
             max_in_flight=max_in_flight or usual_in_flight(transport_factory, way),
-            rng=rng or random.Random(),  # noqa: S311 - jitter
+            rng=rng or JITTER,
         )
         if isinstance(auth, LoginAuth):
             make = partial(

@@ -7,13 +7,13 @@ listeners told. Nothing in a turn awaits, so that no listener ever sees a half-c
 from __future__ import annotations
 
 import logging
-import random
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope, create_task_group, current_time, move_on_after
 from anyio import Event as Flag
 from anyio.lowlevel import checkpoint
 
+from tocsin._http._retry import JITTER
 from tocsin.bayeux._channels import ChannelIndex, check_channel
 from tocsin.bayeux._link import Link
 from tocsin.bayeux._outputs import (
@@ -38,6 +38,7 @@ from tocsin.bayeux._transport import Reply
 from tocsin.errors import ConfigurationError, TocsinError
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
@@ -77,7 +78,7 @@ class Subscriber:
     ) -> None:
         self._connect = connect
         self._settings = settings
-        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._rng = rng or JITTER
         self._session = Session(settings)
         self._index: ChannelIndex[Registration] = ChannelIndex()
         self._registrations: list[Registration] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ from tocsin._http._auth import BasicAuth, BearerAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._entered import EnteredClient
 from tocsin._http._request import Timeouts
-from tocsin._http._retry import RetryPolicy
+from tocsin._http._retry import JITTER, RetryPolicy
 from tocsin._stream._backoff import ReconnectPolicy
 from tocsin._stream._owner import TaskOwner
 from tocsin._stream._policy import RecoveryPolicy
@@ -30,6 +29,7 @@ from tocsin.errors import ConfigurationError
 from tocsin.models import UNSET, Unset
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     import httpx
@@ -146,7 +146,7 @@ class Cumulocity(EnteredClient):
             raise ConfigurationError("open_timeout must be above 0 seconds, or None")
         auth, tenant = _with_tenant(auth, tenant)
         clock = clock or _utc_now
-        rng = rng or random.Random()  # noqa: S311 - jitter
+        rng = rng or JITTER
         settings = _session(advice_timeout, liveness, close_timeout, reconnect)
         self._core = HttpCore(
             base_url,
