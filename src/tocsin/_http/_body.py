@@ -54,23 +54,23 @@ class _Once:
         return body
 
 
-async def read_body(answer: httpx.Response, limit: int, flight: Flight) -> bytes:
+async def read_body(stream: object, encoding: str, limit: int, flight: Flight) -> bytes:
     """Read an answer's body whole, decompress it, and give its connection back.
 
     Args:
-        answer: What the transport gave; its stream is closed in the end, however this ends.
+        stream: What the transport gave; it is closed in the end, however this ends.
+        encoding: The answer's Content-Encoding; empty: it has none.
         limit: Greatest number of bytes after decompression.
         flight: The call. Its `on_bytes` is told the length of each piece as it arrives, before decompression.
 
     Raises:
         ProtocolError: It is larger, or not compressed as it says.
     """
-    stream = answer.stream
     if not isinstance(stream, httpx.AsyncByteStream):
         raise TypeError("the transport gave an answer that cannot be read asynchronously")
     on_bytes = flight.on_bytes
     try:
-        sink = _Sink(f"{flight.method} {flight.url}", answer.headers.get("content-encoding", ""), limit)
+        sink = _Sink(f"{flight.method} {flight.url}", encoding, limit)
         failure: Exception | None = None
         take_whole = getattr(stream, "take_whole", None)  # our own transport's; small ones are here already
         if take_whole is not None and (whole := take_whole()) is not None:

@@ -14,7 +14,7 @@ from tocsin._http._redact import NOTHING_SECRET, SENSITIVE_HEADERS, Redactor
 from tocsin.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from tocsin._http._retry import RetryPolicy
 
@@ -80,6 +80,20 @@ class Headers(Mapping[str, str]):
             key = name.lower()
             values[key] = f"{values[key]}, {value}" if key in values else value
         self._values = values
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
+        """Decode them as httpx does: all as ASCII, or all as UTF-8, or all as Latin-1.
+
+        Args:
+            pairs: Names and values as they came.
+        """
+        for encoding in ("ascii", "utf-8"):
+            try:
+                return cls([(name.decode(encoding), value.decode(encoding)) for name, value in pairs])
+            except UnicodeDecodeError:
+                continue
+        return cls([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]

@@ -95,6 +95,12 @@ class Flight:
         """A whole answer came to the request under way."""
         self._handed = False
 
+    async def told(self, event: str) -> None:
+        """Take an event of our own transport."""
+        self._traced = True
+        if event.endswith(_LEAVING):
+            self._left = True
+
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take an event of httpx's trace extension."""
         self._traced = True

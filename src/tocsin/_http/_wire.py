@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 from anyio import WouldBlock, current_time, move_on_after
@@ -18,11 +18,12 @@ from tocsin._http._errors import FOREIGN, network_error
 from tocsin._http._request import Headers, Response
 from tocsin._http._status import status_error
 from tocsin._http._trace import log, log_answer
+from tocsin._http._transport import direct_way
 from tocsin._http._url import encode_query
 from tocsin.errors import ConfigurationError, RequestTimeoutError, TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
     from typing import TypeAlias
 
@@ -78,7 +79,16 @@ class Wire:
         places: Bounds the exchanges in flight; None: only the transport bounds them.
     """
 
-    __slots__ = ("_closed", "_jar", "_last_url", "_places", "_route", "_secrets", "_transport")
+    __slots__ = (
+        "_base",
+        "_closed",
+        "_jar",
+        "_last_url",
+        "_places",
+        "_route",
+        "_secrets",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -93,6 +103,7 @@ class Wire:
         self._jar = httpx.Cookies() if cookies else None
         self._places = places
         self._closed = False
+        self._base = route.base.text
         self._last_url: tuple[str, httpx.URL] | None = None
         self._secrets: tuple[str, ...] = ()
 
@@ -225,16 +236,16 @@ class Wire:
 
     async def _exchange(self, request: Request, flight: Flight) -> Response:
         """Send one request, read its answer whole; no judgement of its status."""
-        url = self._route.base.text + request.path
-        outgoing = self._outgoing(request, url, flight)
+        url = self._base + request.path
         logged = log.isEnabledFor(logging.DEBUG)
         started = current_time() if logged else 0.0
         flight.begin()
         failure: TocsinError
         try:
-            answer = await self._transport.handle_async_request(outgoing)
+            status, pairs, stream = await self._handed(request, url, flight)
+            headers = Headers.of(pairs)
             limit = MAX_BYTES if request.max_bytes is None else request.max_bytes
-            body = await read_body(answer, limit, flight)
+            body = await read_body(stream, headers.get("content-encoding", ""), limit, flight)
         except FOREIGN as exc:
             route = self._route
             failure = network_error(
@@ -242,7 +253,11 @@ class Wire:
             )
         else:
             flight.answered()
-            response = self._response(answer, outgoing, request.method, url, body, flight.attempts)
+            if self._jar is not None and "set-cookie" in headers:
+                self._keep_cookies(self._jar, request.method, url, status, pairs)
+            response = Response(
+                status, headers, body, flight.attempts, url, request.method, self._route.redactor
+            )
             if logged:
                 log_answer(response, current_time() - started)
             return response
@@ -254,17 +269,12 @@ class Wire:
         finally:
             del failure  # its traceback holds this frame, which must not hold it in turn
 
-    def _outgoing(self, request: Request, url: str, flight: Flight) -> httpx.Request:
-        headers = dict(flight.headers)
-        if request.accept:
-            headers["accept"] = (b"Accept", request.accept.encode("latin-1"))
-        body = request.body
-        if body is not None:
-            headers["content-type"] = (b"Content-Type", b"application/json")
-        if body is not None or request.method in _WITH_BODY:
-            headers["content-length"] = (b"Content-Length", str(len(body or b"")).encode("ascii"))
-        for name, value in request.headers:
-            headers[name.lower()] = (name.encode("ascii"), value.encode("latin-1"))
+    async def _handed(
+        self, request: Request, url: str, flight: Flight
+    ) -> tuple[int, Sequence[tuple[bytes, bytes]], object]:
+        """Hand a request to the transport; the status, the headers and the body's stream."""
+        headers = _headers(request, flight)
+        query = f"?{encode_query(request.query)}" if request.query else ""
         limits = flight.timeouts
         timeout = {
             "connect": limits.connect,
@@ -272,19 +282,32 @@ class Wire:
             "write": limits.write,
             "pool": limits.pool,
         }
-        extensions: dict[str, Any] = {"timeout": timeout, "trace": flight.trace}
-        if request.query:
-            url = f"{url}?{encode_query(request.query)}"
+        body = request.body or b""
+        jar = self._jar
+        direct = direct_way(self._transport)
+        if direct is not None and (jar is None or not len(jar.jar)):
+            base = self._route.base
+            answer = await direct.send(
+                (base.scheme, base.host, base.port),
+                request.method,
+                f"{base.prefix}{request.path}{query}".encode("ascii"),
+                headers,
+                body,
+                timeout,
+                flight.told,
+            )
+            return answer.parser.status, answer.parser.headers, answer.stream
         outgoing = httpx.Request(
             request.method,
-            self._parsed(url),
-            headers=list(headers.values()),
-            stream=Outgoing(body or b""),
-            extensions=extensions,
+            self._parsed(url + query),
+            headers=headers,
+            stream=Outgoing(body),
+            extensions={"timeout": timeout, "trace": flight.trace},
         )
-        if self._jar is not None and len(self._jar.jar):
-            _add_cookies(self._jar, outgoing)
-        return outgoing
+        if jar is not None and len(jar.jar):
+            _add_cookies(jar, outgoing)
+        response = await self._transport.handle_async_request(outgoing)
+        return response.status_code, response.headers.raw, response.stream
 
     def _parsed(self, url: str) -> httpx.URL:
         """The URL. A poll's is always the same, and httpx parses one in seven times the rest of a request."""
@@ -293,20 +316,11 @@ class Wire:
             last = self._last_url = (url, httpx.URL(url))
         return last[1]
 
-    def _response(
-        self,
-        answer: httpx.Response,
-        outgoing: httpx.Request,
-        method: str,
-        url: str,
-        body: bytes,
-        attempts: int,
-    ) -> Response:
-        if self._jar is not None and "set-cookie" in answer.headers:
-            answer.request = outgoing
-            self._jar.extract_cookies(answer)
-        headers = Headers(answer.headers.multi_items())
-        return Response(answer.status_code, headers, body, attempts, url, method, self._route.redactor)
+    def _keep_cookies(
+        self, jar: httpx.Cookies, method: str, url: str, status: int, pairs: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        asked = httpx.Request(method, self._parsed(url))
+        jar.extract_cookies(httpx.Response(status, headers=list(pairs), request=asked))
 
 
 async def within_total(flight: Flight, call: Awaitable[Response]) -> Response:
@@ -330,6 +344,21 @@ async def within_total(flight: Flight, call: Awaitable[Response]) -> Response:
         attempts=max(flight.attempts, 1),
         reason=f"no answer within {limit:g} s",
     )
+
+
+def _headers(request: Request, flight: Flight) -> list[tuple[bytes, bytes]]:
+    """All headers of an attempt but the cookies of a jar."""
+    headers = dict(flight.headers)
+    if request.accept:
+        headers["accept"] = (b"Accept", request.accept.encode("latin-1"))
+    body = request.body
+    if body is not None:
+        headers["content-type"] = (b"Content-Type", b"application/json")
+    if body is not None or request.method in _WITH_BODY:
+        headers["content-length"] = (b"Content-Length", b"%d" % len(body or b""))
+    for name, value in request.headers:
+        headers[name.lower()] = (name.encode("ascii"), value.encode("latin-1"))
+    return list(headers.values())
 
 
 def _add_cookies(jar: httpx.Cookies, outgoing: httpx.Request) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpx
 from anyio import Event, current_time, move_on_after
@@ -15,17 +15,27 @@ from tocsin._http._h1._pool import Pool
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from tocsin._http._h1._parser import ResponseParser
     from tocsin._http._h1._pool import Claim, Origin
 
-__all__ = ["DirectTransport"]
+    Trace = Callable[[str], Awaitable[None]]
+
+__all__ = ["Answer", "DirectTransport"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 # Below the idle time of common servers and load balancers: a connection that the server closes just as we
 # reuse it looks like one that broke after the request was read. Node and uvicorn wait five seconds.
 _KEEPALIVE: Final = 4.0
+
+
+class Answer(NamedTuple):
+    """What came up to the end of the head, and the rest as a stream, which must be closed."""
+
+    parser: ResponseParser
+    connection: Connection
+    stream: Body
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
@@ -56,18 +66,16 @@ class DirectTransport(httpx.AsyncBaseTransport):
         if scheme not in _PORTS or not url.raw_host:  # host would decode IDNA, and may fail at it
             raise httpx.UnsupportedProtocol("the URL is neither http:// nor https://, or has no host")
         origin = (scheme, url.raw_host.decode("ascii"), url.port or _PORTS[scheme])
-        body = await _whole(request)
-        head = request_head(request.method.encode("ascii"), url.raw_path, request.headers.raw, len(body))
-        limits: Mapping[str, float | None] = request.extensions.get("timeout") or {}
-        trace = _Trace(request)
-        if trace.told is not None:
-            await trace("pool.claim.started")
-        claim = await self._claim(origin, limits.get("pool"))
-        try:
-            connection, parser = await self._exchange(claim, head, body, limits, trace)
-        except BaseException:
-            self._over(claim, None)
-            raise
+        told = request.extensions.get("trace")
+        parser, connection, stream = await self.send(
+            origin,
+            request.method,
+            url.raw_path,
+            request.headers.raw,
+            await _whole(request),
+            request.extensions.get("timeout") or {},
+            None if told is None else partial(_tell, told, {"request": request}),
+        )
         extensions: dict[str, Any] = {
             "http_version": b"HTTP/1.%d" % parser.minor,
             "reason_phrase": parser.reason,
@@ -77,9 +85,45 @@ class DirectTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             parser.status,
             headers=parser.headers,
-            stream=Body(connection, parser, limits.get("read"), partial(self._over, claim, parser)),
+            stream=stream,
             extensions=extensions,
         )
+
+    async def send(
+        self,
+        origin: Origin,
+        method: str,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        limits: Mapping[str, float | None],
+        trace: Trace | None,
+    ) -> Answer:
+        """Do the same without httpx's objects, which cost more than the exchange itself.
+
+        Args:
+            origin: Where to.
+            method: The method.
+            target: Path and query, encoded.
+            headers: All of them, Host too.
+            body: All of it.
+            limits: As httpx's extension ``timeout`` has them.
+            trace: Told the events by name.
+
+        Raises:
+            httpx.TransportError: As above.
+        """
+        head = request_head(method.encode("ascii"), target, headers, len(body))
+        if trace is not None:
+            await trace("pool.claim.started")
+        claim = await self._claim(origin, limits.get("pool"))
+        try:
+            connection, parser = await self._exchange(claim, method, head, body, limits, trace)
+        except BaseException:
+            self._over(claim, None)
+            raise
+        stream = Body(connection, parser, limits.get("read"), partial(self._over, claim, parser))
+        return Answer(parser, connection, stream)
 
     async def aclose(self) -> None:
         """Close all connections at once; requests under way fail."""
@@ -117,10 +161,11 @@ class DirectTransport(httpx.AsyncBaseTransport):
     async def _exchange(
         self,
         claim: Claim[Connection],
+        method: str,
         head: bytes,
         body: bytes,
         limits: Mapping[str, float | None],
-        trace: _Trace,
+        trace: Trace | None,
     ) -> tuple[Connection, ResponseParser]:
         while True:
             connection = claim.connection
@@ -132,22 +177,23 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 claim.connection = connection
                 if self._pool.closed:
                     raise httpx.ConnectError("the transport is closed")
-            if trace.told is not None:
+            if trace is not None:
                 await trace("http11.send_request_headers.started")
             try:
                 parser = await connection.exchange(
-                    head, body, trace.request.method, write=limits.get("write"), read=limits.get("read")
+                    head, body, method, write=limits.get("write"), read=limits.get("read")
                 )
             except UnsentError:
                 connection.close()
                 claim.connection = None
                 continue
-            if trace.told is not None:
+            if trace is not None:
                 await trace("http11.receive_response_headers.complete")
             return connection, parser
 
-    async def _connect(self, origin: Origin, limit: float | None, trace: _Trace) -> Connection:
+    async def _connect(self, origin: Origin, limit: float | None, trace: Trace | None) -> Connection:
         """Open a connection within one limit for name, TCP and TLS."""
+        trace = trace or _untold
         await trace("connection.connect_tcp.started")
         with move_on_after(limit):
             wire = await dial(origin)
@@ -163,19 +209,15 @@ class DirectTransport(httpx.AsyncBaseTransport):
         raise httpx.ConnectTimeout("")
 
 
-class _Trace:
-    """The request's trace extension, if it has one."""
+async def _tell(
+    told: Callable[[str, dict[str, Any]], Awaitable[None]], info: dict[str, Any], event: str
+) -> None:
+    """Tell a request's trace extension."""
+    await told(event, info)
 
-    __slots__ = ("request", "told")
 
-    def __init__(self, request: httpx.Request) -> None:
-        self.request = request
-        self.told = request.extensions.get("trace")
-
-    async def __call__(self, event: str) -> None:
-        if self.told is not None:
-            info: dict[str, Any] = {"request": self.request}
-            await self.told(event, info)
+async def _untold(event: str) -> None:
+    """Tell nobody."""
 
 
 async def _whole(request: httpx.Request) -> bytes:
