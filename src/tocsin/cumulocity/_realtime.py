@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tocsin.bayeux._long_polling import LongPolling
-from tocsin.bayeux._subscriber import Subscriber
 from tocsin.errors import ConnectError, NotFoundError
 
 if TYPE_CHECKING:
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from tocsin.bayeux._listener import Listener
     from tocsin.bayeux._registration import Registration
     from tocsin.bayeux._settings import SessionSettings
+    from tocsin.bayeux._subscriber import Subscriber
     from tocsin.bayeux._transport import Transport
     from tocsin.errors import TocsinError
 
@@ -54,6 +53,8 @@ class Realtime:
         """
         self._owner.check_open()
         if self._subscriber is None:
+            from tocsin.bayeux._subscriber import Subscriber  # as in `changes.follow`
+
             self._subscriber = Subscriber(self._connect, settings=self._settings, rng=self._rng)
             self._owner.start(self._subscriber.run, "tocsin Cumulocity realtime")
             self._core.on_new_token(self._anew)
@@ -67,6 +68,8 @@ class Realtime:
 
     def _connect(self, error: TocsinError | None) -> Transport:
         """A transport for a new session; at the other address if nobody answers as Bayeux at the last."""
+        from tocsin.bayeux._long_polling import LongPolling
+
         if error is not None and self._is_elsewhere(error):
             self._path = PATHS[1 - PATHS.index(self._path)]
         return LongPolling(self._core.session, self._path)

@@ -11,11 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from tocsin._stream._buffer import Buffer, Overflow
-from tocsin._stream._follower import Follower
-from tocsin._stream._states import StateBoard
-from tocsin._stream._stream import ChangeStream
-from tocsin._stream._tracker import Tracker
-from tocsin.cumulocity._feed import PLATFORM, AlarmFeed
 from tocsin.cumulocity._scope import ALL, Scope
 from tocsin.errors import ConfigurationError
 
@@ -26,6 +21,7 @@ if TYPE_CHECKING:
     from tocsin._http._core import HttpCore
     from tocsin._stream._owner import TaskOwner
     from tocsin._stream._policy import RecoveryPolicy
+    from tocsin._stream._stream import ChangeStream
     from tocsin.cumulocity._proof import RestProof
     from tocsin.cumulocity._realtime import Realtime
     from tocsin.cumulocity.models import Alarm
@@ -78,6 +74,13 @@ def follow(
     Raises:
         ConfigurationError: The arguments make no sense, or ask for what is not there yet.
     """
+    # Who only lists or raises alarms does not wait for these: half of our own share of the import.
+    from tocsin._stream._follower import Follower
+    from tocsin._stream._states import StateBoard
+    from tocsin._stream._stream import ChangeStream
+    from tocsin._stream._tracker import Tracker
+    from tocsin.cumulocity._feed import PLATFORM, AlarmFeed
+
     scope = Scope.of(source, children=children, severity=severity, type=type)
     live = _is_live(transport)
     _check(snapshot, overflow, buffer, checkpoint)
