@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tocsin._http._html import html_title, looks_like_html
@@ -287,6 +288,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+@lru_cache(maxsize=16)  # each answer of a second has the same
 def parse_http_date(text: str | None) -> datetime | None:
     """Read an HTTP date (RFC 9110 §5.6.7) as aware UTC; None if it is none."""
     if not text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, current_time, move_on_after
 
 from tocsin.bayeux._failures import Failure
 from tocsin.errors import RequestTimeoutError, TocsinError, TransportError
@@ -49,12 +49,15 @@ class Link:
         """
         if self._dropped:
             return
-        scope = CancelScope(shield=True)
+        # The transport keeps the limits; this keeps the transport.
+        scope = CancelScope(deadline=current_time() + send.total + _BACKSTOP, shield=True)
         self._scopes.add(scope)
         outcome: Reply | Failure | None = None
         try:
             with scope:
-                outcome = await self._bounded(send)
+                outcome = await self._exchanged(send)
+            if outcome is None:
+                outcome = _unanswered(send)
         except* Exception as group:  # noqa: BLE001 - nor is a group of a transport's own task group to escape
             outcome = Failure(_known(group))
         finally:
@@ -88,23 +91,24 @@ class Link:
         except* Exception as group:  # noqa: BLE001 - as above
             log.debug("a transport could not be closed: %s", _known(group))
 
-    async def _bounded(self, send: Send) -> Reply | Failure:
-        """The transport keeps the limits; this keeps the transport."""
-        with move_on_after(send.total + _BACKSTOP):
-            try:
-                return await self._transport.exchange(
-                    send.messages, held=send.held, silence=send.silence, total=send.total
-                )
-            except TocsinError as error:
-                log.debug("%s", error)  # what is told of it is short
-                return Failure.of(error)
-        return Failure.of(
-            RequestTimeoutError(
-                f"the server did not answer within {send.total:.0f} s",
-                maybe_applied=True,
-                reason=f"no answer within {send.total:.0f} s",
+    async def _exchanged(self, send: Send) -> Reply | Failure:
+        try:
+            return await self._transport.exchange(
+                send.messages, held=send.held, silence=send.silence, total=send.total
             )
+        except TocsinError as error:
+            log.debug("%s", error)  # what is told of it is short
+            return Failure.of(error)
+
+
+def _unanswered(send: Send) -> Failure:
+    return Failure.of(
+        RequestTimeoutError(
+            f"the server did not answer within {send.total:.0f} s",
+            maybe_applied=True,
+            reason=f"no answer within {send.total:.0f} s",
         )
+    )
 
 
 def _known(group: BaseExceptionGroup[Exception]) -> TocsinError:
