@@ -93,12 +93,16 @@ def undocumented(thing: object) -> list[str]:
     return bare
 
 
-def loaded_by(statement: str) -> set[str]:
+def modules_loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
-    return {name.split(".")[0] for name in json.loads(done.stdout)}
+    return set(json.loads(done.stdout))
+
+
+def loaded_by(statement: str) -> set[str]:
+    return {name.split(".")[0] for name in modules_loaded_by(statement)}
 
 
 @pytest.mark.parametrize(
@@ -115,3 +119,10 @@ def loaded_by(statement: str) -> set[str]:
 )
 def test_heavy_libraries_load_only_when_used(statement: str, allowed: set[str]) -> None:
     assert not (loaded_by(statement) & HEAVY) - allowed
+
+
+def test_streams_load_when_the_first_one_is_made() -> None:
+    streams = {"tocsin._stream._tracker", "tocsin._stream._follower", "tocsin.bayeux._session"}
+    client = "import tocsin; c8y = tocsin.Cumulocity('http://127.0.0.1', None)"
+    assert not modules_loaded_by(client) & streams
+    assert modules_loaded_by("from tocsin.bayeux import BayeuxClient") >= {"tocsin.bayeux._session"}
