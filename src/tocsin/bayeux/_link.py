@@ -62,7 +62,7 @@ class Link:
             outcome = Failure(_known(group))
         finally:
             self._scopes.discard(scope)
-        if outcome is not None and not self._dropped:
+        if not self._dropped:
             done(send, outcome)
 
     def drop(self) -> None:
