@@ -61,8 +61,8 @@ class Subscription:
     client is closed.
 
     When the consumer is slower than the server, the oldest messages of the buffer are dropped, and an
-    `Interruption` with their number is given in their place. Up to 256 that the consumer was about to get are
-    out of the buffer already.
+    `Interruption` with their number is given in their place. What waited when the consumer last turned to the
+    buffer is out of it already, so up to twice the buffer is held.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Subscription:
         self._wall = wall
         self._items: deque[Event | Interruption] = deque()
         self._batch: deque[Event | Interruption] = deque()  # the consumer's: out of the buffer already
+        self._given = 0  # since the loop had its turn
         self._overflow: Interruption | None = None
         self._registration: Registration | None = None
         self._attached = Flag()
@@ -137,9 +138,13 @@ class Subscription:
             raise ConfigurationError("a subscription is not open: use it with `async with`")
         if self._ready is not None:
             raise ConfigurationError("another task is waiting for the next message of this subscription")
+        if self._batch and self._given < _BATCH:
+            self._given += 1
+            return self._batch.popleft()
+        self._given = 1
+        await checkpoint()  # before anything is taken out
         if self._batch:
             return self._batch.popleft()
-        await checkpoint()  # before anything is taken out
         while self._overflow is None and not self._items:
             if self._error is not None:
                 error, self._error = self._error, None
@@ -154,10 +159,7 @@ class Subscription:
         if self._overflow is not None:
             item, self._overflow = self._overflow, None
             return item
-        if len(self._items) <= _BATCH:
-            self._batch, self._items = self._items, self._batch
-        else:
-            self._batch.extend(self._items.popleft() for _ in range(_BATCH))
+        self._batch, self._items = self._items, self._batch
         return self._batch.popleft()
 
     # ── what the subscriber tells (`Listener`) ───────────────────────────────────────────────────────────
