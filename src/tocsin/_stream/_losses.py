@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from tocsin._stream._answers import Note
 from tocsin._stream._cells import NEWER
 from tocsin._stream._rules import Rules
-from tocsin._stream._sweep import Basis
+from tocsin._stream._sweep import Basis, Purpose
 from tocsin.models import Origin
 
 if TYPE_CHECKING:
@@ -229,7 +229,10 @@ class Losses(Rules[A]):
     def _waits(self, cell: Cell, seen: Observed[A], basis: Basis) -> bool:
         """A change that no message told: one should, within the grace time."""
         plan = basis.plan
-        explained = plan is None or plan.attach or self._loss is not None or self._spill is not None
+        # A first read that takes a while may show an alarm twice: its second state has a message under way.
+        again = plan is not None and plan.purpose is Purpose.FIRST and cell.given and cell.told
+        attach = plan is not None and plan.attach and not again
+        explained = plan is None or attach or self._loss is not None or self._spill is not None
         if plan is None or explained or not (self._live and self._attached):
             return False
         if (

@@ -235,3 +235,17 @@ def test_a_server_that_asks_for_a_day_is_asked_again_within_minutes() -> None:
     bench.live(seen("1", "B"), ordered=False)
     bench.answer(bench.one(), Failed("429", retry_after=86_400.0))
     assert bench.later(300).asked() == ["1"]
+
+
+def test_a_first_read_that_takes_a_while_does_not_overtake_a_message_under_way():
+    b = Bench(start=False, policy=RecoveryPolicy(page_size=2))
+    b.t.connected(b.now, b.wall, session=1, date=b.date)
+    assert b.page(seen("1", "A", -5000, created=T0 - 9000), seen("2", "A", -4000), more=True) == [
+        "CREATE 1A snapshot",
+        "CREATE 2A snapshot",
+    ]
+    b.later(5)
+    for read in b.reads():
+        assert b.page(seen("1", "C", 4500, created=T0 - 9000), read=read) == []
+    assert b.live(seen("1", "B", 4400)) == ["UPDATE 1B"]
+    assert b.live(seen("1", "C", 4500)) == ["UPDATE 1C"]
