@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tocsin._http._auth import Auth
     from tocsin._http._request import Request, Response
 
-__all__ = ["LogIns"]
+__all__ = ["LogIns", "log_in_refused"]
 
 log = logging.getLogger("tocsin.http")
 
@@ -264,6 +264,27 @@ class LogIns:
             self._refusals += refused
             log.debug("a log-in failed: %s", attempt.error)
         attempt.done.set()
+
+
+def log_in_refused(text: str, error: StatusError) -> AuthenticationError:
+    """The error for a log-in that an answer refuses, with what that answer said.
+
+    It is a 401 whatever the status was: a 404 of the log-in must not look like a thing that is not there.
+
+    Args:
+        text: What happened, as a sentence.
+        error: The answer.
+    """
+    return AuthenticationError(
+        text,
+        status=401,
+        error=error.error,
+        message=error.message,
+        info=error.info,
+        method=error.method,
+        url=error.url,
+        attempts=error.attempts,
+    )
 
 
 def _hold_off(error: TocsinError, refusals: int) -> float:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from tocsin._http._jwt import expiry
+from tocsin._http._login import log_in_refused
 from tocsin._http._login_route import LoginEndpoint
 from tocsin._http._request import Request
 from tocsin._http._retry import RetryPolicy
-from tocsin.errors import AuthenticationError, ConfigurationError, ProtocolError, StatusError
+from tocsin.errors import ConfigurationError, ProtocolError, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -122,16 +123,8 @@ class DeviceCertificate:
         except StatusError as error:
             if error.status not in {400, 401, 403, 404, 405, 422}:
                 raise
-            refused = AuthenticationError(
-                f"the certificate {str(self._cert)!r} was refused: {error}{_HINTS.get(error.status, '')}",
-                status=401,
-                error=error.error,
-                message=error.message,
-                info=error.info,
-                method=error.method,
-                url=error.url,
-                attempts=error.attempts,
-            )
+            hint = _HINTS.get(error.status, "")
+            refused = log_in_refused(f"the certificate {str(self._cert)!r} was refused: {error}{hint}", error)
         else:
             self._take(response, clock)
             return

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from tocsin._http._auth import SECOND_FACTOR
 from tocsin._http._jwt import expiry
+from tocsin._http._login import log_in_refused
 from tocsin._http._request import Request
 from tocsin.errors import AuthenticationError, ConfigurationError, ProtocolError, StatusError
 
@@ -211,17 +212,7 @@ class OAuthInternal:
             hint = "; the code was not accepted" if coded else "; a second factor is needed: give tfa_code"
         elif status in {404, 405, 501}:
             hint = "; login_options() tells which kinds of log-in there are"
-        # 401 whatever it was: a 404 of the log-in must not look like an alarm that is not there.
-        return AuthenticationError(
-            f"the log-in of {self.user!r} was refused: {error}{hint}",
-            status=401,
-            error=error.error,
-            message=error.message,
-            info=error.info,
-            method=error.method,
-            url=error.url,
-            attempts=error.attempts,
-        )
+        return log_in_refused(f"the log-in of {self.user!r} was refused: {error}{hint}", error)
 
     def _take(self, response: Response) -> None:
         """Take the token out of the answer to a log-in."""
