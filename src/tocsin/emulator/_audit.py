@@ -11,7 +11,7 @@ from tocsin.emulator._clock import to_text
 from tocsin.emulator._errors import missing
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
-from tocsin.emulator._query import date_range, paging, totals
+from tocsin.emulator._query import collection, date_range, paging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,19 +120,9 @@ class AuditApi:
         page = paging(exchange.params)
         wanted = {name: values[0] for name, values in exchange.params.items()}
         found = self._trail.select(wanted, date_range(exchange.params))
-        start = (page.page - 1) * page.size
-        shown = found[start : start + page.size]
         kept = {name: text for name, text in wanted.items() if name not in {"pageSize", "currentPage"}}
         url = f"{exchange.base}{_RECORDS}?{urlencode({**kept, 'pageSize': page.size, 'currentPage': ''})}"
-        body: dict[str, Any] = {
-            "self": f"{url}{page.page}",
-            "auditRecords": [self._trail.view(record) for record in shown],
-            "statistics": {"currentPage": page.page, "pageSize": page.size, **totals(page, len(found))},
-        }
-        if len(shown) == page.size:
-            body["next"] = f"{url}{page.page + 1}"
-        if page.page > 1:
-            body["prev"] = f"{url}{page.page - 1}"
+        body = collection(url, "auditRecords", page, found, self._trail.view)
         return Reply(200, dump(body), "auditRecordCollection")
 
     def get(self, exchange: Exchange, id: str) -> Reply:

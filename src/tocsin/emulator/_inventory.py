@@ -12,7 +12,7 @@ from tocsin.emulator._errors import invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._inventory_query import InventoryQuery
 from tocsin.emulator._json import dump
-from tocsin.emulator._query import paging, totals
+from tocsin.emulator._query import collection, paging
 
 if TYPE_CHECKING:
     from tocsin.emulator._store import Store
@@ -37,21 +37,11 @@ class Inventory:
         exchange.user.need(INVENTORY_READ)
         page = paging(exchange.params)
         found = _queried(self._store.devices.all(), exchange.params)
-        start = (page.page - 1) * page.size
-        shown = found[start : start + page.size]
         asked = [(name, text) for name, texts in exchange.params.items() for text in texts]
         asked = [pair for pair in asked if pair[0] not in {"pageSize", "currentPage"}]
         query = urlencode([*asked, ("pageSize", page.size), ("currentPage", "")])
         url = f"{exchange.base}{_OBJECTS}?{query}"
-        body: dict[str, Any] = {
-            "self": f"{url}{page.page}",
-            "managedObjects": [self._store.device_view(device) for device in shown],
-            "statistics": {"currentPage": page.page, "pageSize": page.size, **totals(page, len(found))},
-        }
-        if len(shown) == page.size:
-            body["next"] = f"{url}{page.page + 1}"
-        if page.page > 1:
-            body["prev"] = f"{url}{page.page - 1}"
+        body = collection(url, "managedObjects", page, found, self._store.device_view)
         return Reply(200, dump(body), "managedObjectCollection")
 
     def create(self, exchange: Exchange) -> Reply:

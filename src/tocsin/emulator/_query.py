@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from tocsin.emulator._clock import to_ms
 from tocsin.emulator._errors import invalid
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tocsin.emulator._alarms import Alarm
+
+T = TypeVar("T")
 
 PAGE_DEFAULT: Final = 5
 PAGE_MAX: Final = 2000
@@ -165,6 +167,32 @@ def totals(page: Paging, number: int) -> dict[str, int]:
     if page.total_elements:
         found["totalElements"] = number
     return found
+
+
+def collection(
+    url: str, name: str, page: Paging, found: Sequence[T], view: Callable[[T], Any]
+) -> dict[str, Any]:
+    """The body of one page of a plain collection.
+
+    Args:
+        url: What asks for a page, but for its number at the end.
+        name: What the rows are called in it.
+        page: Which page.
+        found: All rows.
+        view: Shows one.
+    """
+    start = (page.page - 1) * page.size
+    shown = found[start : start + page.size]
+    body: dict[str, Any] = {
+        "self": f"{url}{page.page}",
+        name: [view(row) for row in shown],
+        "statistics": {"currentPage": page.page, "pageSize": page.size, **totals(page, len(found))},
+    }
+    if len(shown) == page.size:
+        body["next"] = f"{url}{page.page + 1}"
+    if page.page > 1:
+        body["prev"] = f"{url}{page.page - 1}"
+    return body
 
 
 def date_range(params: Mapping[str, Sequence[str]]) -> Range:
