@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tocsin._http._trace import Flight
 from tocsin._http._wire import within_total
-from tocsin.errors import ConfigurationError
+from tocsin.errors import ConfigurationError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tocsin._http._request import Request, Response, Timeouts
+    from tocsin._http._upgrade import Upgraded
     from tocsin._http._wire import Wire
 
 __all__ = ["HttpSession"]
@@ -85,8 +86,7 @@ class HttpSession:
         Raises:
             TocsinError: Any other answer, or none.
         """
-        if self._wire is None:
-            raise ConfigurationError("the HTTP session is not open: use it with `async with`")
+        wire = self._opened()
         flight = Flight(
             request.method,
             self._base + request.path,
@@ -95,4 +95,38 @@ class HttpSession:
             on_bytes,
             refusal=refusal,
         )
-        return await within_total(flight, self._wire.attempt(request, flight))
+        return await within_total(flight, wire.attempt(request, flight))
+
+    async def upgrade(self, request: Request) -> Upgraded:
+        """Send a request that asks to leave HTTP, and take over its connection.
+
+        Cancelling it closes the connection.
+
+        Args:
+            request: A GET with the headers that ask for it. Its `timeouts` bound the asking alone.
+
+        Returns:
+            The connection, to be closed by the caller.
+
+        Raises:
+            ProtocolError: The server answered well but did not switch.
+            TocsinError: Any other answer, or none.
+        """
+        wire = self._opened()
+        url = self._base + request.path
+        flight = Flight("GET", url, request.timeouts or self._timeouts, self._headers, upgrades=True)
+        try:
+            response = await within_total(flight, wire.attempt(request, flight))
+        except BaseException:
+            if flight.upgraded is not None:
+                await flight.upgraded.aclose()
+            raise
+        if flight.upgraded is None:
+            raise ProtocolError(f"GET {flight.url}: the server did not switch protocols", reason="no upgrade")
+        flight.upgraded.response = response
+        return flight.upgraded
+
+    def _opened(self) -> Wire:
+        if self._wire is None:
+            raise ConfigurationError("the HTTP session is not open: use it with `async with`")
+        return self._wire

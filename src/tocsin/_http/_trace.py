@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tocsin._http._request import Response, Timeouts
+    from tocsin._http._upgrade import Upgraded
 
 __all__ = ["Flight", "log", "log_answer"]
 
@@ -34,6 +35,8 @@ class Flight:
         on_bytes: Told the length of each piece of an answer.
         safe: That it may have been applied need not be told, whatever its method.
         refusal: Tells from an answer whose status does not say so that the credentials were refused.
+        upgrades: It asks to leave HTTP.
+        upgraded: The connection that did.
         attempts: Attempts begun.
         doubtful: Whether an attempt whose answer we do not have may have been applied.
     """
@@ -50,6 +53,8 @@ class Flight:
         "on_bytes",
         "refusal",
         "timeouts",
+        "upgraded",
+        "upgrades",
         "url",
     )
 
@@ -63,7 +68,10 @@ class Flight:
         *,
         safe: bool = False,
         refusal: Callable[[Response], bool] | None = None,
+        upgrades: bool = False,
     ) -> None:
+        self.upgrades = upgrades
+        self.upgraded: Upgraded | None = None
         self.method = method
         self.url = url
         self.timeouts = timeouts

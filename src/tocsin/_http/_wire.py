@@ -19,6 +19,7 @@ from tocsin._http._request import Headers, Response
 from tocsin._http._status import status_error
 from tocsin._http._trace import log, log_answer
 from tocsin._http._transport import direct_way
+from tocsin._http._upgrade import SWITCHED, Upgraded
 from tocsin._http._url import encode_query
 from tocsin.errors import ConfigurationError, RequestTimeoutError, TocsinError
 
@@ -167,7 +168,7 @@ class Wire:
 
     def _judged(self, response: Response, flight: Flight) -> Response:
         """Give a 2xx answer back, raise for any other."""
-        if 200 <= response.status < 300:
+        if 200 <= response.status < 300 or (flight.upgraded and response.status == SWITCHED):
             return response
         route = self._route
         note = ""
@@ -244,8 +245,11 @@ class Wire:
         try:
             status, pairs, stream = await self._handed(request, url, flight)
             headers = Headers.of(pairs)
-            limit = MAX_BYTES if request.max_bytes is None else request.max_bytes
-            body = await read_body(stream, headers.get("content-encoding", ""), limit, flight)
+            if flight.upgraded is None:
+                limit = MAX_BYTES if request.max_bytes is None else request.max_bytes
+                body = await read_body(stream, headers.get("content-encoding", ""), limit, flight)
+            else:
+                body = b""
         except FOREIGN as exc:
             route = self._route
             failure = network_error(
@@ -285,7 +289,7 @@ class Wire:
         body = request.body or b""
         jar = self._jar
         direct = direct_way(self._transport)
-        if direct is not None and (jar is None or not len(jar.jar)):
+        if direct is not None and not flight.upgrades and (jar is None or not len(jar.jar)):
             base = self._route.base
             answer = await direct.send(
                 (base.scheme, base.host, base.port),
@@ -307,6 +311,8 @@ class Wire:
         if jar is not None and len(jar.jar):
             _add_cookies(jar, outgoing)
         response = await self._transport.handle_async_request(outgoing)
+        if flight.upgrades and response.status_code == SWITCHED and "network_stream" in response.extensions:
+            flight.upgraded = Upgraded(response, flight.url)
         return response.status_code, response.headers.raw, response.stream
 
     def _parsed(self, url: str) -> httpx.URL:

@@ -16,7 +16,9 @@ from anyio.lowlevel import checkpoint
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, MutableMapping
 
-__all__ = ["Exchange", "Message", "Wire"]
+    from tocsin.testing._tunnel import Tunnel
+
+__all__ = ["Exchange", "Message", "Signal", "Wire"]
 
 Message: TypeAlias = "MutableMapping[str, Any]"
 """One ASGI message."""
@@ -25,7 +27,7 @@ WINDOW: Final = 65_536
 """Bytes that may wait in a direction before its sender has to: about what a socket's buffer holds."""
 
 
-class _Signal:
+class Signal:
     """Wakes everybody who waits for a state to change."""
 
     __slots__ = ("_event",)
@@ -51,7 +53,7 @@ class Wire:
 
     __slots__ = ("_exchange",)
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange | Tunnel) -> None:
         self._exchange = exchange
 
     def abort(self) -> None:
@@ -71,7 +73,7 @@ class Exchange:
     """One request and its answer."""
 
     def __init__(self, *, expects_body: bool = True) -> None:
-        self._signal = _Signal()
+        self._signal = Signal()
         self._expects_body = expects_body
         self._upload: deque[bytes] = deque()
         self._uploaded = False

@@ -17,6 +17,7 @@ import httpx
 from anyio.lowlevel import checkpoint
 
 from tocsin.testing._exchange import Exchange, Message, Wire
+from tocsin.testing._tunnel import Tunnel, wants_web_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
@@ -70,12 +71,12 @@ class InProcessServer:
         self.connections = 0
         self._app = app
         self._tasks: TaskGroup | None = tasks
-        self._live: dict[Exchange, None] = {}
+        self._live: dict[Exchange | Tunnel, None] = {}
         self._ports = itertools.count(40_000)
 
     @property
     def in_flight(self) -> int:
-        """Requests that the app is busy with, held polls included."""
+        """Requests that the app is busy with, held polls and WebSockets included."""
         return len(self._live)
 
     def transport_factory(self) -> httpx.AsyncBaseTransport:
@@ -118,14 +119,28 @@ class InProcessServer:
         )
         return exchange
 
-    async def _run(self, exchange: Exchange, scope: dict[str, Any]) -> None:
+    def start_socket(self, request: httpx.Request, port: int, done: Callable[[Tunnel], None]) -> Tunnel:
+        """Hand a request for a WebSocket to the app, in a task of its own."""
+        if self._tasks is None:
+            raise httpx.ConnectError("the in-process server has stopped")
+        tunnel = Tunnel(request.headers.get("sec-websocket-key", "").encode("ascii"), done)
+        self._live[tunnel] = None
+        scope = _scope(request, port, tunnel)
+        del scope["method"]
+        scope |= {"type": "websocket", "scheme": "ws", "subprotocols": []}
+        scope["extensions"]["websocket.http.response"] = {}
+        self._tasks.start_soon(self._run, tunnel, scope, name=f"app {request.url.path}")
+        return tunnel
+
+    async def _run(self, exchange: Exchange | Tunnel, scope: dict[str, Any]) -> None:
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
             if not exchange.left:
                 self.errors.append(error)
                 logger.exception("the app failed")
-                await _apologise(exchange)
+                if isinstance(exchange, Exchange):
+                    await _apologise(exchange)
         finally:
             if not exchange.over:
                 exchange.abort()  # an app that ends in the middle ends its connection
@@ -138,6 +153,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
     def __init__(self, server: InProcessServer) -> None:
         self._server = server
         self._live: dict[Exchange, None] = {}
+        self._tunnels: dict[Tunnel, None] = {}
         self._idle: list[int] = []
         self._closed = False
 
@@ -159,6 +175,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         limits = cast("dict[str, float | None]", request.extensions.get("timeout", {}))
         port = await self._connect(request)
         await _trace(request, "http11.send_request_headers.started", request=request)
+        if wants_web_socket(request):
+            return await self._tunnel(request, port, limits.get("read"))
         exchange = self._server.start(request, port)
         self._live[exchange] = None
         try:
@@ -170,6 +188,21 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             raise
         body = _Body(self, exchange, port, limits.get("read"))
         return httpx.Response(status, headers=headers, stream=body, extensions={"http_version": b"HTTP/1.1"})
+
+    async def _tunnel(self, request: httpx.Request, port: int, limit: float | None) -> httpx.Response:
+        tunnel = self._server.start_socket(request, port, lambda tunnel: self._tunnels.pop(tunnel, None))
+        self._tunnels[tunnel] = None
+        try:
+            status, headers, body = await tunnel.head(limit)
+        except BaseException:
+            await tunnel.aclose()
+            raise
+        if status != httpx.codes.SWITCHING_PROTOCOLS:
+            await tunnel.aclose()
+            return httpx.Response(status, headers=headers, content=body)
+        return httpx.Response(
+            status, headers=headers, stream=_TunnelEnd(tunnel), extensions={"network_stream": tunnel}
+        )
 
     async def _connect(self, request: httpx.Request) -> int:
         if self._idle and self._server.reachable:
@@ -197,7 +230,25 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         self._closed = True
         for exchange in list(self._live):
             self.finish(exchange, None)
+        for tunnel in list(self._tunnels):
+            await tunnel.aclose()
         await checkpoint()
+
+
+class _TunnelEnd(httpx.AsyncByteStream):
+    """The empty body of an upgrade; closing it hangs up."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        await self._tunnel.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -271,7 +322,7 @@ async def in_process(target: HasApp | AsgiApp) -> AsyncGenerator[InProcessServer
         del failure
 
 
-def _scope(request: httpx.Request, port: int, exchange: Exchange) -> dict[str, Any]:
+def _scope(request: httpx.Request, port: int, exchange: Exchange | Tunnel) -> dict[str, Any]:
     path, _, query = request.url.raw_path.partition(b"?")
     return {
         "type": "http",

@@ -1,0 +1,344 @@
+"""A channel of text messages over one WebSocket (RFC 6455), on either event loop.
+
+`Frames` is the protocol without I/O: bytes in, whole messages and bytes to send out, and when the peer
+counts as dead. `TextChannel` puts it on a connection that HTTP handed over, so that credentials, TLS, proxies
+and time limits are those of every other request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from anyio import Lock, current_time, move_on_after
+from anyio.lowlevel import checkpoint
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side, State
+
+from tocsin._http._redact import NOTHING_SECRET
+from tocsin._http._request import Timeouts
+from tocsin.errors import ConfigurationError, ProtocolError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tocsin._http._request import Request
+    from tocsin._http._session import HttpSession
+    from tocsin._http._upgrade import Upgraded
+
+__all__ = ["ChannelClosedError", "ChannelSettings", "Frames", "TextChannel", "open_channel"]
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
+_NORMAL: Final = 1000
+_EXCERPT: Final = 100
+
+
+class ChannelClosedError(TransportError):
+    """The channel is over: the peer closed it, or it is dead.
+
+    Attributes:
+        code: The peer's close code; None where it gave none.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, reason: str | None = None) -> None:
+        super().__init__(message, reason=reason, maybe_applied=True)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """Times (seconds) and limits (bytes) of a channel.
+
+    Attributes:
+        open_within: For the handshake, from the connection to the server's consent.
+        ping_every: So often the peer is asked for a sign of life.
+        pong_within: For its answer; then the channel is dead.
+        send_within: For a message to leave; then the channel is dead.
+        close_within: For a polite end.
+        max_bytes: The largest message that is read.
+    """
+
+    open_within: float = 10.0
+    ping_every: float = 20.0
+    pong_within: float = 10.0
+    send_within: float = 10.0
+    close_within: float = 2.0
+    max_bytes: int = 16 * 2**20
+
+    def __post_init__(self) -> None:
+        for name in ("open_within", "ping_every", "pong_within", "send_within", "close_within", "max_bytes"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigurationError(f"{name} must be a finite number above 0, not {value!r}")
+
+
+class Frames:
+    """One side of a WebSocket after its handshake: no I/O, no clock.
+
+    Args:
+        settings: Times and limits.
+        now: Monotonic seconds.
+    """
+
+    def __init__(self, settings: ChannelSettings, now: float) -> None:
+        self._settings = settings
+        self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=settings.max_bytes)
+        self._parts: list[bytes] = []
+        self._ping_at = now + settings.ping_every
+        self._pinged: bytes | None = None
+        self._pings = 0
+        self.over: ChannelClosedError | ProtocolError | None = None
+        """Why no message will come any more."""
+
+    def received(self, data: bytes, now: float) -> list[bytes]:
+        """Take in bytes; none at the end of the connection. Whole messages come out."""
+        if self.over is not None:
+            return []
+        if not data:
+            self._end("the connection ended without a word", None)
+            return []
+        self._protocol.receive_data(data)
+        messages: list[bytes] = []
+        for frame in self._protocol.events_received():
+            if isinstance(frame, Frame):  # what else there is comes before the handshake ends
+                self._take(frame, messages, now)
+        broken = self._protocol.parser_exc
+        if broken is not None and self.over is None:
+            self.over = _breach(broken, self._settings.max_bytes)
+        return messages
+
+    def send(self, text: bytes) -> None:
+        """Put a message in line."""
+        if self.over is not None:
+            raise self.over
+        self._protocol.send_text(text)
+
+    def close(self) -> None:
+        """Put a goodbye in line, unless one was said."""
+        if self.over is None:
+            self._protocol.send_close(_NORMAL)
+            self._end("the channel was closed here", None)
+
+    def beat(self, now: float) -> None:
+        """Put a ping in line if it is time, or find the peer dead."""
+        if self.over is not None or now < self._ping_at:
+            return
+        if self._pinged is not None:
+            limit = self._settings.pong_within
+            self._end(f"the peer did not answer a ping within {limit:g} s", None)
+            return
+        self._pings += 1
+        self._pinged = b"%d" % self._pings
+        self._ping_at = now + self._settings.pong_within
+        self._protocol.send_ping(self._pinged)
+
+    @property
+    def next_beat(self) -> float:
+        """When `beat` has something to do (monotonic)."""
+        return self._ping_at
+
+    @property
+    def idle(self) -> bool:
+        """No byte is in line."""
+        return not self._protocol.writes
+
+    def to_send(self) -> bytes:
+        """The bytes in line; empties."""
+        return b"".join(self._protocol.data_to_send())
+
+    def _take(self, frame: Frame, messages: list[bytes], now: float) -> None:
+        match frame.opcode:
+            case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
+                self._parts.append(bytes(frame.data))
+                if frame.fin:
+                    messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+                    self._parts = []
+            case Opcode.PONG if bytes(frame.data) == self._pinged:
+                self._pinged = None
+                self._ping_at = now + self._settings.ping_every
+            case Opcode.CLOSE:
+                self._closed_by_peer()
+
+    def _closed_by_peer(self) -> None:
+        said = self._protocol.close_rcvd
+        code = None if said is None else int(said.code)
+        words = "" if said is None else NOTHING_SECRET.clean(said.reason, limit=_EXCERPT)
+        self._end(f"the server closed the channel ({code}{': ' if words else ''}{words})", code)
+
+    def _end(self, why: str, code: int | None) -> None:
+        self.over = self.over or ChannelClosedError(why, code=code, reason=why)
+
+
+def _breach(error: Exception, limit: int) -> ProtocolError:
+    if isinstance(error, PayloadTooBig):
+        return ProtocolError(f"a message is larger than {limit} bytes", reason="a message is too large")
+    if isinstance(error, EOFError):
+        return ProtocolError("the connection ended within a frame", reason="the connection broke")
+    detail = NOTHING_SECRET.clean(str(error), limit=_EXCERPT)
+    return ProtocolError("the server sent what is no WebSocket frame", detail=detail, reason="no WebSocket")
+
+
+class TextChannel:
+    """Text messages both ways. Somebody must wait in `receive` nearly always: pings go from there.
+
+    Args:
+        stream: Owned: closed with the channel.
+        settings: Times and limits.
+    """
+
+    def __init__(self, stream: Upgraded, settings: ChannelSettings) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._frames = Frames(settings, current_time())
+        self._lock = Lock()
+        self._ready: list[bytes] = []
+        self._closed = False
+        self.heard_at = current_time()
+        """When the last byte came (monotonic)."""
+
+    async def receive(self) -> list[bytes]:
+        """Wait for messages: one or more, whole, in order, as the server encoded them.
+
+        Cancelling it loses nothing.
+
+        Raises:
+            ChannelClosedError: The peer closed the channel or is dead; after the messages before that.
+            ProtocolError: What came is no WebSocket, or a message is too large.
+            TransportError: The connection broke.
+        """
+        await checkpoint()
+        while not self._ready:
+            if self._frames.over is not None:
+                raise _again(self._frames.over)
+            await self._step()
+        ready, self._ready = self._ready, []
+        return ready
+
+    async def send(self, text: bytes) -> None:
+        """Send one message.
+
+        Cancelling it never leaves half a message: it goes whole, perhaps a moment later, or not at all.
+
+        Args:
+            text: UTF-8.
+
+        Raises:
+            ChannelClosedError: The channel is over.
+            TransportError: The message did not leave in time, or the connection broke.
+        """
+        await checkpoint()
+        if self._frames.over is not None:
+            raise _again(self._frames.over)
+        self._frames.send(text)
+        await self._flush()
+
+    async def aclose(self) -> None:
+        """Say goodbye if the peer is there to hear it, and close. Nobody may be in `receive`.
+
+        Bounded, also when cancelled. It may be called twice.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with move_on_after(self._settings.close_within, shield=True):
+            try:
+                if self._frames.over is None:
+                    self._frames.close()
+                    await self._flush()
+                    while await self._stream.read():
+                        pass
+            except TransportError:
+                pass  # it is over either way
+        await self._stream.aclose()
+
+    async def _step(self) -> None:
+        """Read once, at most until the next ping is due."""
+        with move_on_after(max(0.0, self._frames.next_beat - current_time())):
+            data = await self._stream.read()
+            now = current_time()
+            self.heard_at = now
+            self._ready += self._frames.received(data, now)
+        self._frames.beat(current_time())
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Send what is in line. Never half a frame: it is bounded, but not cancelled."""
+        if self._frames.idle:
+            return
+        async with self._lock:
+            data = self._frames.to_send()
+            with move_on_after(self._settings.send_within, shield=True) as scope:
+                await self._stream.write(data)
+            if scope.cancelled_caught:
+                limit = self._settings.send_within
+                why = f"a message could not be sent within {limit:g} s"
+                self._frames.over = ChannelClosedError(why, reason=why)
+                raise _again(self._frames.over)
+
+
+async def open_channel(
+    session: HttpSession,
+    request: Request,
+    settings: ChannelSettings,
+    *,
+    key: Callable[[], bytes] = lambda: secrets.token_bytes(16),
+) -> TextChannel:
+    """Ask a server for a WebSocket.
+
+    Cancelling it closes the connection.
+
+    Args:
+        session: Whose connections, cookies and credentials are used.
+        request: The path, the query and further headers of the request.
+        settings: Times and limits.
+        key: Draws 16 bytes.
+
+    Raises:
+        ProtocolError: The server does not speak WebSocket there.
+        StatusError: It refused, such as 401 for a token that expired.
+        TransportError: It could not be reached in time.
+    """
+    nonce = base64.b64encode(key()).decode("ascii")
+    asked = replace(
+        request,
+        method="GET",
+        timeouts=Timeouts(
+            connect=settings.open_within,
+            read=settings.open_within,
+            write=settings.open_within,
+            pool=settings.open_within,
+            total=settings.open_within,
+        ),
+    ).with_headers(
+        (
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", nonce),
+        )
+    )
+    stream = await session.upgrade(asked)
+    if stream.headers.get("sec-websocket-accept") != _accept(nonce):
+        await stream.aclose()
+        raise ProtocolError(
+            f"GET {request.path}: the answer to the WebSocket handshake does not fit the question",
+            reason="no WebSocket",
+        )
+    return TextChannel(stream, settings)
+
+
+def _accept(nonce: str) -> str:
+    digest = hashlib.sha1(nonce.encode("ascii") + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def _again(error: ChannelClosedError | ProtocolError) -> ChannelClosedError | ProtocolError:
+    """A fresh copy to raise: one error object raised twice would gather tracebacks."""
+    if isinstance(error, ChannelClosedError):
+        return ChannelClosedError(str(error), code=error.code, reason=error.reason)
+    return ProtocolError(str(error), detail=error.detail, reason=error.reason)
