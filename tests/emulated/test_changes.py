@@ -246,7 +246,7 @@ async def test_a_type_filter_is_the_servers_where_it_can_be():
         {"overflow": "block"},
         {"overflow": "explode"},
         {"buffer": 0},
-        {"transport": "websocket"},
+        {"transport": "notification2"},
         {"transport": "notification2"},
         {"transport": "pigeon"},
         {"checkpoint": "file"},

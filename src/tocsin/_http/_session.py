@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from tocsin._http._request import Request, Response, Timeouts
+    from tocsin._http._request import Headers, Request, Response, Timeouts
     from tocsin._http._upgrade import Upgraded
     from tocsin._http._wire import Wire
 
@@ -125,6 +125,10 @@ class HttpSession:
             raise ProtocolError(f"GET {flight.url}: the server did not switch protocols", reason="no upgrade")
         flight.upgraded.response = response
         return flight.upgraded
+
+    def credentials(self) -> Headers:
+        """What a request would carry to say who asks, for a protocol that wants to be told once more."""
+        return self._opened().credentials()
 
     def _opened(self) -> Wire:
         if self._wire is None:

@@ -15,7 +15,7 @@ from anyio import WouldBlock, current_time, move_on_after
 from tocsin._http._auth import BasicAuth, BearerAuth
 from tocsin._http._body import MAX_BYTES, Outgoing, read_body
 from tocsin._http._errors import FOREIGN, network_error
-from tocsin._http._request import Headers, Response
+from tocsin._http._request import Headers, Request, Response
 from tocsin._http._status import status_error
 from tocsin._http._trace import log, log_answer
 from tocsin._http._transport import direct_way
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tocsin._http._auth import Auth
     from tocsin._http._login import LogIns
     from tocsin._http._redact import Redactor
-    from tocsin._http._request import Request
     from tocsin._http._trace import Flight
     from tocsin._http._url import BaseUrl
 
@@ -204,6 +203,17 @@ class Wire:
                     request = flow.send(response)
                 except StopIteration:
                     return response
+        finally:
+            flow.close()
+
+    def credentials(self) -> Headers:
+        """The headers that the auth flow adds to a request."""
+        auth = self._route.auth
+        if auth is None:
+            return Headers([])
+        flow = auth.flow(Request("GET", "/"))
+        try:
+            return Headers(next(flow).headers)
         finally:
             flow.close()
 

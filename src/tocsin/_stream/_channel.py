@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from anyio import Lock, current_time, move_on_after
@@ -22,7 +21,8 @@ from websockets.protocol import Protocol, Side, State
 
 from tocsin._http._redact import NOTHING_SECRET
 from tocsin._http._request import Timeouts
-from tocsin.errors import ConfigurationError, ProtocolError, TransportError
+from tocsin._stream._channel_terms import ChannelClosedError
+from tocsin.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,51 +30,13 @@ if TYPE_CHECKING:
     from tocsin._http._request import Request
     from tocsin._http._session import HttpSession
     from tocsin._http._upgrade import Upgraded
+    from tocsin._stream._channel_terms import ChannelSettings
 
-__all__ = ["ChannelClosedError", "ChannelSettings", "Frames", "TextChannel", "open_channel"]
+__all__ = ["Frames", "TextChannel", "open_channel"]
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _NORMAL: Final = 1000
 _EXCERPT: Final = 100
-
-
-class ChannelClosedError(TransportError):
-    """The channel is over: the peer closed it, or it is dead.
-
-    Attributes:
-        code: The peer's close code; None where it gave none.
-    """
-
-    def __init__(self, message: str, *, code: int | None = None, reason: str | None = None) -> None:
-        super().__init__(message, reason=reason, maybe_applied=True)
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelSettings:
-    """Times (seconds) and limits (bytes) of a channel.
-
-    Attributes:
-        open_within: For the handshake, from the connection to the server's consent.
-        ping_every: So often the peer is asked for a sign of life.
-        pong_within: For its answer; then the channel is dead.
-        send_within: For a message to leave; then the channel is dead.
-        close_within: For a polite end.
-        max_bytes: The largest message that is read.
-    """
-
-    open_within: float = 10.0
-    ping_every: float = 20.0
-    pong_within: float = 10.0
-    send_within: float = 10.0
-    close_within: float = 2.0
-    max_bytes: int = 16 * 2**20
-
-    def __post_init__(self) -> None:
-        for name in ("open_within", "ping_every", "pong_within", "send_within", "close_within", "max_bytes"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ConfigurationError(f"{name} must be a finite number above 0, not {value!r}")
 
 
 class Frames:

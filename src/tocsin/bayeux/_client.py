@@ -1,11 +1,11 @@
-"""A Bayeux client of its own, for any server that speaks the protocol over long polling."""
+"""A Bayeux client of its own, for any server that speaks the protocol."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
 from tocsin._http._core import HttpCore
@@ -13,11 +13,10 @@ from tocsin._http._entered import EnteredClient
 from tocsin._stream._backoff import ReconnectPolicy
 from tocsin._stream._owner import TaskOwner
 from tocsin.bayeux._channels import check_channel
-from tocsin.bayeux._long_polling import LongPolling
+from tocsin.bayeux._line import MAX_MESSAGE_BYTES, BayeuxTransport, Line
 from tocsin.bayeux._settings import SessionSettings
-from tocsin.bayeux._subscriber import Subscriber
 from tocsin.bayeux._subscription import Subscription
-from tocsin.errors import ConfigurationError, NotFoundError
+from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import random
@@ -29,12 +28,9 @@ if TYPE_CHECKING:
     from tocsin._http._auth import Auth
     from tocsin._http._transport import Certificate, TransportFactory
     from tocsin._http._wire import Middleware
-    from tocsin.bayeux._transport import Transport
-    from tocsin.errors import TocsinError
+    from tocsin.bayeux._subscriber import Subscriber
 
 __all__ = ["BayeuxClient"]
-
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
 class BayeuxClient(EnteredClient):
@@ -58,6 +54,7 @@ class BayeuxClient(EnteredClient):
         liveness: Seconds of silence after which the peer of a held poll counts as dead.
         allowance: Seconds that the network may take.
         reconnect: When a broken connection is tried again.
+        transport: ``websocket``, ``long-polling``, or ``auto``: a WebSocket where there is one to be had.
         handshake_ext: Called for each handshake, also automatic ones: what goes into its `ext`.
         open_timeout: Seconds after which entering a subscription gives up on a server that cannot be reached;
             None waits for ever.
@@ -87,6 +84,7 @@ class BayeuxClient(EnteredClient):
         liveness: float = 45.0,
         allowance: float = 10.0,
         reconnect: ReconnectPolicy = ReconnectPolicy(),  # noqa: B008 - frozen
+        transport: BayeuxTransport = "auto",
         handshake_ext: Callable[[], Mapping[str, Any]] | None = None,
         open_timeout: float | None = 60.0,
         close_timeout: float = 2.0,
@@ -127,6 +125,10 @@ class BayeuxClient(EnteredClient):
             reconnect=reconnect,
             handshake_ext=handshake_ext,
         )
+        if transport not in get_args(BayeuxTransport):
+            known = ", ".join(repr(name) for name in get_args(BayeuxTransport))
+            raise ConfigurationError(f"transport={transport!r} is unknown: use one of {known}")
+        self._transport: BayeuxTransport = transport
         self._open_timeout = open_timeout
         self._max_bytes = max_message_bytes
         self._rng = rng
@@ -137,17 +139,10 @@ class BayeuxClient(EnteredClient):
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         core, self._core = self._core or self._make_core(), None
-
-        def connect(error: TocsinError | None) -> Transport:
-            if isinstance(error, NotFoundError) and not subscriber.sessions:
-                raise error  # nothing was ever here: a wrong address, not a server that is being renewed
-            return LongPolling(core.session, self._path, max_bytes=self._max_bytes)
-
-        subscriber = Subscriber(connect, settings=self._settings, rng=self._rng)
+        line = Line(core, [self._path], self._settings, self._rng, self._transport, max_bytes=self._max_bytes)
         async with core, self._owner.open():
-            self._owner.start(subscriber.run, "bayeux session")
-            core.on_new_token(lambda: subscriber.renew("the log-in was renewed"))
-            self._subscriber = subscriber
+            line.start(self._owner)
+            self._subscriber = line.subscriber
             try:
                 yield self
             finally:

@@ -38,7 +38,9 @@ class Course:
         link: Which transport is in use; a new one for every handshake.
         advice: The server's latest advice of this session.
         client_id: The server's name for the session; None before the handshake.
+        speaks: What can be spoken on the link.
         connection_type: What was agreed on.
+        acked: The last batch that was taken in, where the server keeps batches until then; None: it does not.
         main: The handshake or connect that is out. There is never more than one.
         command: The command that is out. There is never more than one.
         leaving: The command that ends the session, if it is out.
@@ -69,7 +71,9 @@ class Course:
         """Forget all that belongs to one session: advice too, or stale advice would rule the next one."""
         self.advice = Advice()
         self.client_id: str | None = None
-        self.connection_type = self._settings.connection_types[0]
+        self.speaks = self._settings.connection_types
+        self.connection_type = self.speaks[0]
+        self.acked: int | None = None
         self.main: Send | None = None
         self.command: Send | None = None
         self.leaving: Send | None = None

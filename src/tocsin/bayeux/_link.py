@@ -11,16 +11,17 @@ from tocsin.bayeux._failures import Failure
 from tocsin.errors import RequestTimeoutError, TocsinError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tocsin.bayeux._outputs import Send
     from tocsin.bayeux._transport import Reply, Transport
 
-__all__ = ["Link"]
+__all__ = ["BACKSTOP", "Link", "known", "retire"]
 
 log = logging.getLogger("tocsin.bayeux")
 
-_BACKSTOP = 1.0
+BACKSTOP = 1.0
+"""Seconds by which a transport may overrun its limits."""
 _CLOSING = 2.0
 
 
@@ -50,7 +51,7 @@ class Link:
         if self._dropped:
             return
         # The transport keeps the limits; this keeps the transport.
-        scope = CancelScope(deadline=current_time() + send.total + _BACKSTOP, shield=True)
+        scope = CancelScope(deadline=current_time() + send.total + BACKSTOP, shield=True)
         self._scopes.add(scope)
         outcome: Reply | Failure | None = None
         try:
@@ -59,7 +60,7 @@ class Link:
             if outcome is None:
                 outcome = _unanswered(send)
         except* Exception as group:  # noqa: BLE001 - nor is a group of a transport's own task group to escape
-            outcome = Failure(_known(group))
+            outcome = Failure(known(group))
         finally:
             self._scopes.discard(scope)
         if not self._dropped:
@@ -79,17 +80,11 @@ class Link:
             limit: Seconds that it may take.
         """
         self.drop()
-        try:
-            if farewell is not None:
-                with move_on_after(limit, shield=True):
-                    await self._transport.exchange(farewell, held=None, silence=limit, total=limit)
-        except* Exception as group:  # noqa: BLE001 - the session is given up: nobody is left to tell
-            log.debug("a session that was given up could not be ended: %s", _known(group))
-        try:
-            with move_on_after(_CLOSING, shield=True):
-                await self._transport.aclose()
-        except* Exception as group:  # noqa: BLE001 - as above
-            log.debug("a transport could not be closed: %s", _known(group))
+
+        async def goodbye(message: bytes) -> None:
+            await self._transport.exchange(message, held=None, silence=limit, total=limit)
+
+        await retire(goodbye, self._transport.aclose, farewell, limit)
 
     async def _exchanged(self, send: Send) -> Reply | Failure:
         try:
@@ -111,7 +106,27 @@ def _unanswered(send: Send) -> Failure:
     )
 
 
-def _known(group: BaseExceptionGroup[Exception]) -> TocsinError:
+async def retire(
+    goodbye: Callable[[bytes], Awaitable[None]],
+    close: Callable[[], Awaitable[None]],
+    farewell: bytes | None,
+    limit: float,
+) -> None:
+    """Say goodbye and close, each within its limit and whatever happens."""
+    try:
+        if farewell is not None:
+            with move_on_after(limit, shield=True):
+                await goodbye(farewell)
+    except* Exception as group:  # noqa: BLE001 - the session is given up: nobody is left to tell
+        log.debug("a session that was given up could not be ended: %s", known(group))
+    try:
+        with move_on_after(_CLOSING, shield=True):
+            await close()
+    except* Exception as group:  # noqa: BLE001 - as above
+        log.debug("a transport could not be closed: %s", known(group))
+
+
+def known(group: BaseExceptionGroup[Exception]) -> TocsinError:
     """Return the error in a group as one of ours."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

@@ -17,7 +17,7 @@ from tocsin.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Answer", "Batch", "Event", "clean", "encode", "error_code", "parse"]
+__all__ = ["Answer", "Batch", "Event", "add_ext", "clean", "encode", "error_code", "parse"]
 
 META = "/meta/"
 _EXCERPT = 200
@@ -125,6 +125,12 @@ class Batch:
 def encode(messages: Iterable[Mapping[str, Any]]) -> bytes:
     """Return the JSON array that carries the messages."""
     return msgspec.json.encode(list(messages))
+
+
+def add_ext(body: bytes, ext: Mapping[str, Any]) -> bytes:
+    """Add to the `ext` of each of our own messages."""
+    messages = _any.decode(body)
+    return encode([{**message, "ext": {**message.get("ext", {}), **ext}} for message in messages])
 
 
 def parse(body: bytes) -> Batch:

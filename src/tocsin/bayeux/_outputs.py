@@ -48,6 +48,7 @@ class Send:
             command, on the other one.
         silence: Seconds without a byte after which the peer counts as dead.
         total: Seconds for the whole exchange.
+        last: It ends the session. On a two-way connection its answer is not waited for: some give none.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Send:
     held: float | None
     silence: float
     total: float
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +28,37 @@ class Requests:
         self._settings = settings
         self._ids = count(1)
 
-    def handshake(self, link: int) -> Send:
-        """A handshake goes alone: a server must ignore, and some refuse, what comes with it."""
+    def handshake(self, link: int, connection_types: Sequence[str]) -> Send:
+        """A handshake goes alone: a server must ignore, and some refuse, what comes with it.
+
+        Args:
+            link: The transport.
+            connection_types: What can be spoken on it.
+        """
         ask = _milliseconds(self._settings.ask)
         message: dict[str, Any] = {
             "channel": "/meta/handshake",
             "version": VERSION,
             "minimumVersion": VERSION,
-            "supportedConnectionTypes": list(self._settings.connection_types),
+            "supportedConnectionTypes": list(connection_types),
             "advice": {"timeout": ask, "interval": 0},
         }
+        ext: dict[str, Any] = {"ack": True}
         if self._settings.handshake_ext is not None:
-            message["ext"] = dict(self._settings.handshake_ext())
+            ext |= self._settings.handshake_ext()
+        message["ext"] = ext
         return self._command(Kind.HANDSHAKE, link, [message])
 
-    def connect(self, link: int, client_id: str, connection_type: str, *, ask: float, grace: float) -> Send:
+    def connect(
+        self,
+        link: int,
+        client_id: str,
+        connection_type: str,
+        *,
+        ask: float,
+        grace: float,
+        acked: int | None = None,
+    ) -> Send:
         """A connect goes alone too: some servers do not hold one that has company.
 
         Args:
@@ -50,6 +67,7 @@ class Requests:
             connection_type: What was agreed on.
             ask: Seconds that the server is asked to hold it; 0 for an answer at once.
             grace: Seconds that the server holds it longer than it is asked to, as it has shown.
+            acked: The last batch that was taken in, where the server keeps batches until then.
         """
         allowance = self._settings.allowance
         message = self._message(
@@ -57,6 +75,7 @@ class Requests:
             clientId=client_id,
             connectionType=connection_type,
             advice={"timeout": _milliseconds(ask)},
+            **({} if acked is None else {"ext": {"ack": acked}}),
         )
         return Send(
             kind=Kind.CONNECT,
@@ -82,7 +101,8 @@ class Requests:
     def disconnect(self, link: int, client_id: str) -> Send:
         """The end of a session. It may take no longer than closing may."""
         message = {"channel": "/meta/disconnect", "clientId": client_id}
-        return self._command(Kind.COMMAND, link, [message], limit=self._settings.close_timeout)
+        limit = self._settings.close_timeout
+        return replace(self._command(Kind.COMMAND, link, [message], limit=limit), last=True)
 
     def _command(
         self, kind: Kind, link: int, messages: Sequence[Mapping[str, Any]], *, limit: float | None = None

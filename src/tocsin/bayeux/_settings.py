@@ -27,7 +27,8 @@ class SessionSettings:
         close_timeout: How long leaving may take, whatever the server does.
         minimum_delay: What lies between two connects where the first one brought no answer of its own.
         reconnect: When to try again after a failure.
-        connection_types: What we can speak, the best first.
+        connection_types: What we can speak, the best first, where the transport does not say.
+        elsewhere: The owner has another transport to turn to when a session cannot be had over one.
         handshake_ext: Called for every handshake, also the automatic ones: what goes into its `ext`, such as
             credentials.
     """
@@ -39,6 +40,7 @@ class SessionSettings:
     minimum_delay: float = 1.0
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
     connection_types: tuple[str, ...] = ("long-polling",)
+    elsewhere: bool = False
     handshake_ext: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

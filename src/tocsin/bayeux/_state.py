@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-__all__ = ["TRANSITIONS", "State", "Trigger", "after"]
+__all__ = ["CONNECTING", "LIVE", "OPEN", "TRANSITIONS", "State", "Trigger", "after"]
 
 
 class State(Enum):
@@ -37,6 +37,14 @@ class State(Enum):
     """We are leaving; whatever the held connect says is of no interest."""
     CLOSED = auto()
     """Over: left, or refused for good."""
+
+
+CONNECTING = (State.CONNECTING, State.CONNECTED, State.RETRYING)
+"""Where a connect may be out."""
+LIVE = (State.SUBSCRIBING, *CONNECTING)
+"""Where the server has given a client id that still counts."""
+OPEN = (State.HANDSHAKING, *LIVE)
+"""Where somebody wants something."""
 
 
 class Trigger(Enum):

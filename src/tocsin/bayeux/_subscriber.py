@@ -15,6 +15,7 @@ from anyio.lowlevel import checkpoint
 
 from tocsin._http._retry import JITTER
 from tocsin.bayeux._channels import ChannelIndex, check_channel
+from tocsin.bayeux._duplex import DuplexLink
 from tocsin.bayeux._link import Link
 from tocsin.bayeux._outputs import (
     Alive,
@@ -34,7 +35,7 @@ from tocsin.bayeux._outputs import (
 from tocsin.bayeux._registration import Registration
 from tocsin.bayeux._session import Session
 from tocsin.bayeux._state import State
-from tocsin.bayeux._transport import Reply
+from tocsin.bayeux._transport import DuplexTransport, Reply
 from tocsin.errors import ConfigurationError, TocsinError
 
 if TYPE_CHECKING:
@@ -63,15 +64,15 @@ class Subscriber:
 
     Args:
         connect: Makes the transport of a new session. It is given the error of the last handshake that failed
-            (None at first and after a success), so that it can turn to another address. A `TocsinError` that
-            it raises is final.
+            (None at first and after a success), so that it can turn to another address or to another kind of
+            transport. A `TocsinError` that it raises is final.
         settings: Times and limits.
         rng: Draws the jitter.
     """
 
     def __init__(
         self,
-        connect: Callable[[TocsinError | None], Transport],
+        connect: Callable[[TocsinError | None], Transport | DuplexTransport],
         *,
         settings: SessionSettings,
         rng: random.Random | None = None,
@@ -83,9 +84,9 @@ class Subscriber:
         self._index: ChannelIndex[Registration] = ChannelIndex()
         self._registrations: list[Registration] = []
         self._leaving: list[Registration] = []
-        self._inbox: list[tuple[Send, Reply | Failure]] = []
+        self._inbox: list[tuple[Send | int, Reply | Failure]] = []
         self._renew: str | None = None
-        self._links: dict[int, Link] = {}
+        self._links: dict[int, Link | DuplexLink] = {}
         self._date: datetime | None = None
         self._last_error: TocsinError | None = None
         self._tasks: TaskGroup | None = None
@@ -163,6 +164,11 @@ class Subscriber:
         return True
 
     @property
+    def idle(self) -> bool:
+        """Nobody wants anything."""
+        return not self._registrations
+
+    @property
     def sessions(self) -> int:
         """How many sessions the server has given so far."""
         return self._session.number
@@ -176,7 +182,7 @@ class Subscriber:
         now = current_time()
         try:
             self._take_in(now)
-            for send in self._session.next(now):
+            for send in self._session.next(now, self._open_link):
                 self._launch(send)
         except TocsinError as error:  # from the owner's `connect` or `handshake_ext`
             self._give_up(error)
@@ -194,7 +200,9 @@ class Subscriber:
     def _take_in(self, now: float) -> None:
         outcomes, self._inbox = self._inbox, []
         for send, outcome in outcomes:
-            if isinstance(outcome, Reply):
+            if isinstance(send, int):
+                self._take_unasked(send, outcome, now)
+            elif isinstance(outcome, Reply):
                 self._date = outcome.date or self._date
                 self._session.received(send, outcome.body, now, self._rng.random())
                 self._last_error = None
@@ -206,13 +214,38 @@ class Subscriber:
             self._session.renew(now, self._renew, self._rng.random())
             self._renew = None
 
+    def _take_unasked(self, link: int, outcome: Reply | Failure, now: float) -> None:
+        """What came on a two-way connection by itself; who waited for it may go."""
+        if isinstance(outcome, Reply):
+            self._session.pushed(link, outcome.body, now, self._rng.random())
+        else:
+            self._session.broke(link, outcome, now, self._rng.random())
+        if self._session.client_id is not None:
+            self._last_error = None
+        if isinstance(duplex := self._links.get(link), DuplexLink):
+            duplex.settle(self._session.awaits)
+
+    def _open_link(self, number: int) -> str:
+        """Have a new session's transport made; what is spoken on it."""
+        assert self._tasks is not None  # noqa: S101 - only `run` turns
+        transport = self._connect(self._last_error)
+        if isinstance(transport, DuplexTransport):
+            duplex = self._links[number] = DuplexLink(
+                transport,
+                said=lambda body: self._done(number, Reply(body)),
+                broke=lambda failure: self._done(number, failure),
+                elsewhere=self._settings.elsewhere,
+            )
+            self._tasks.start_soon(duplex.listen, name="bayeux listener")
+        else:
+            self._links[number] = Link(transport)
+        return transport.name
+
     def _launch(self, send: Send) -> None:
         assert self._tasks is not None  # noqa: S101 - only `run` turns
-        if send.kind is Kind.HANDSHAKE:
-            self._links[send.link] = Link(self._connect(self._last_error))
         self._tasks.start_soon(self._links[send.link].exchange, send, self._done, name="bayeux exchange")
 
-    def _done(self, send: Send, outcome: Reply | Failure) -> None:
+    def _done(self, send: Send | int, outcome: Reply | Failure) -> None:
         self._inbox.append((send, outcome))
         self._stir()
 

@@ -1,14 +1,14 @@
-"""What a transport must do: carry one request of messages and bring its answer."""
+"""What a transport must do: carry our messages, and bring what the server says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Reply", "Transport"]
+__all__ = ["DuplexTransport", "Reply", "Transport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +53,47 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close all connections. It may be called twice, and without any exchange before."""
+        ...
+
+
+@runtime_checkable
+class DuplexTransport(Protocol):
+    """Carries one Bayeux session over one connection on which the server speaks whenever it likes.
+
+    `send` opens the connection, and a new one when the last has broken: the session may outlive it.
+    """
+
+    name: str
+    """The connection type, such as ``websocket``."""
+
+    async def send(self, messages: bytes, *, limit: float) -> None:
+        """Send messages.
+
+        Args:
+            messages: A JSON array.
+            limit: Seconds that opening a connection may take.
+
+        Raises:
+            TransportError: They did not leave, or perhaps did not.
+            StatusError: The server refused the connection.
+            ProtocolError: The server does not speak this there.
+        """
+        ...
+
+    async def receive(self) -> list[bytes]:
+        """Wait for what the server says: bodies, each an array or one message. Waits for a connection too.
+
+        Cancelling it loses nothing.
+
+        Raises:
+            TocsinError: The connection broke; what was under way on it is lost.
+        """
+        ...
+
+    def hang_up(self) -> None:
+        """Give the connection up, without a goodbye; whoever waits in `receive` is told."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection. It may be called twice, and without any message before."""
         ...

@@ -1,37 +1,37 @@
-"""The one Bayeux session that all streams of a client share."""
+"""The Bayeux sessions that all streams of a client share: one for each way in which streams want to hear."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from tocsin.errors import ConnectError, NotFoundError
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tocsin._http._core import HttpCore
+    from tocsin._http._session import HttpSession
     from tocsin._stream._owner import TaskOwner
+    from tocsin.bayeux._line import BayeuxTransport, Line
     from tocsin.bayeux._listener import Listener
     from tocsin.bayeux._registration import Registration
     from tocsin.bayeux._settings import SessionSettings
     from tocsin.bayeux._subscriber import Subscriber
-    from tocsin.bayeux._transport import Transport
-    from tocsin.errors import TocsinError
 
 __all__ = ["PATHS", "Realtime"]
 
 PATHS: Final = ("/notification/realtime", "/cep/realtime")
 """Where the platform listens: today's address, and that of older ones (Cumulocity reference 3.1)."""
 
+_AUTHN: Final = "com.cumulocity.authn"
+
 
 class Realtime:
-    """Starts the session with the first stream and keeps it while there is one.
+    """Starts a session with the first stream that wants it and keeps it while there is one.
 
     Args:
         core: Gives the connections.
-        owner: Runs the session.
-        settings: Times and limits of the session.
+        owner: Runs the sessions.
+        settings: Times and limits of a session.
         rng: Draws the jitter.
     """
 
@@ -42,48 +42,34 @@ class Realtime:
         self._owner = owner
         self._settings = settings
         self._rng = rng
-        self._subscriber: Subscriber | None = None
-        self._path = PATHS[0]
+        self._lines: dict[BayeuxTransport, Line] = {}
 
-    def listen(self, listener: Listener, channels: Sequence[str]) -> Attached:
+    def listen(self, listener: Listener, channels: Sequence[str], transport: BayeuxTransport) -> Attached:
         """Have a listener told what comes on some channels.
 
         Raises:
             ConfigurationError: The client is not open.
         """
         self._owner.check_open()
-        if self._subscriber is None:
-            from tocsin.bayeux._subscriber import Subscriber  # as in `changes.follow`
+        line = self._lines.get(transport)
+        if line is None:
+            from tocsin.bayeux._line import Line  # as in `changes.follow`
 
-            self._subscriber = Subscriber(self._connect, settings=self._settings, rng=self._rng)
-            self._owner.start(self._subscriber.run, "tocsin Cumulocity realtime")
-            self._core.on_new_token(self._anew)
-        subscriber = self._subscriber
-        return Attached(subscriber, subscriber.add(listener, channels))
+            line = Line(self._core, PATHS, self._settings, self._rng, transport, ext=_authn)
+            self._lines[transport] = line
+            line.start(self._owner)
+        return Attached(line.subscriber, line.subscriber.add(listener, channels))
 
-    def _anew(self) -> None:
-        """Another token needs another session: the platform's is bound to the log-in that it began with."""
-        if self._subscriber is not None:
-            self._subscriber.renew("the log-in was renewed")
 
-    def _connect(self, error: TocsinError | None) -> Transport:
-        """A transport for a new session; at the other address if nobody answers as Bayeux at the last."""
-        from tocsin.bayeux._long_polling import LongPolling
-
-        if error is not None and self._is_elsewhere(error):
-            self._path = PATHS[1 - PATHS.index(self._path)]
-        return LongPolling(self._core.session, self._path)
-
-    def _is_elsewhere(self, error: TocsinError) -> bool:
-        """Whether the other address is worth a try.
-
-        404 says so. Until a session has stood, so does any other answer or silence of a server that can be
-        reached: some answer 400 to what they do not know, some never answer it.
-        """
-        if isinstance(error, NotFoundError):
-            return True
-        proved = self._subscriber is not None and self._subscriber.sessions > 0
-        return not proved and not isinstance(error, ConnectError)
+def _authn(http: HttpSession) -> Mapping[str, Any]:
+    """The credentials in the handshake, where the platform looks for those of a WebSocket (reference 3.2)."""
+    headers = http.credentials()
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme and token:
+        return {_AUTHN: {"token": token}}
+    if xsrf := headers.get("x-xsrf-token"):
+        return {_AUTHN: {"xsrfToken": xsrf}}
+    return {}
 
 
 class Attached:

@@ -8,6 +8,7 @@ Alarms.changes ─ follow ─ ChangeStream ─ Follower ─ Tracker
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from tocsin._stream._buffer import Buffer, Overflow
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from tocsin._stream._owner import TaskOwner
     from tocsin._stream._policy import RecoveryPolicy
     from tocsin._stream._stream import ChangeStream
+    from tocsin.bayeux._line import BayeuxTransport
     from tocsin.cumulocity._proof import RestProof
     from tocsin.cumulocity._realtime import Realtime
     from tocsin.cumulocity.models import Alarm
 
 __all__ = ["ALL", "DEFAULT_BUFFER", "Following", "Transport", "follow"]
 
-Transport: TypeAlias = Literal["auto", "long-polling", "polling"]
+Transport: TypeAlias = Literal["auto", "websocket", "long-polling", "polling"]
 
 DEFAULT_BUFFER: Final = 5000
 """Changes that may wait for the consumer: two pages of a recovery read, and some."""
@@ -36,7 +38,7 @@ DEFAULT_BUFFER: Final = 5000
 _POLL: Final = 10.0
 """Seconds between two reads where reads are the channel."""
 
-_LATER: Final = ("websocket", "notification2")
+_LATER: Final = ("notification2",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +84,27 @@ def follow(
     from tocsin.cumulocity._feed import PLATFORM, AlarmFeed
 
     scope = Scope.of(source, children=children, severity=severity, type=type)
-    live = _is_live(transport)
+    live = _live(transport)
     _check(snapshot, overflow, buffer, checkpoint)
     policy = client.recovery
     # A page must fit into the half of the buffer that is kept free for it, or recovery would overflow it.
     policy = replace(policy, page_size=max(1, min(policy.page_size, buffer // 2)))
-    if not live:
+    if live is None:
         policy = replace(policy, verify_every=min(policy.verify_every, _POLL))
     follower = Follower(
         Tracker[bytes](
-            policy, snapshot=snapshot, partitions=scope.partitions, live=live, sweeps=client.sweeps
+            policy,
+            snapshot=snapshot,
+            partitions=scope.partitions,
+            live=live is not None,
+            sweeps=client.sweeps,
         ),
         AlarmFeed(
             client.core,
             client.proof,
             scope,
             site=client.site,
-            listen=client.realtime.listen if live else None,
+            listen=None if live is None else partial(client.realtime.listen, transport=live),
         ),
         Buffer(buffer, overflow),
         StateBoard(PLATFORM, client.site, client.clock),
@@ -109,16 +115,19 @@ def follow(
     return ChangeStream(follower, client.owner, open_timeout=client.open_timeout)
 
 
-def _is_live(transport: str) -> bool:
-    if transport in _LATER:
-        raise ConfigurationError(
-            f"transport={transport!r} comes in a later version: use 'long-polling', 'polling' or 'auto'"
-        )
-    if transport not in get_args(Transport):
-        raise ConfigurationError(
-            f"transport={transport!r} is unknown: use 'long-polling', 'polling' or 'auto'"
-        )
-    return transport != "polling"
+def _live(transport: str) -> BayeuxTransport | None:
+    """The live channel's transport; None where reads are the channel."""
+    ways: dict[str, BayeuxTransport | None] = {
+        "auto": "auto",
+        "websocket": "websocket",
+        "long-polling": "long-polling",
+        "polling": None,
+    }
+    if transport in ways:
+        return ways[transport]
+    known = ", ".join(repr(name) for name in get_args(Transport))
+    what = "comes in a later version" if transport in _LATER else "is unknown"
+    raise ConfigurationError(f"transport={transport!r} {what}: use one of {known}")
 
 
 def _check(snapshot: object, overflow: str, buffer: int, checkpoint: object) -> None:

@@ -28,8 +28,14 @@ class Web:
         self.heartbeat: float | None = None
         self.answering = True
         self.in_flight = self.most = 0
+        self.web_socket = False
+        self.sockets = 0
+        self.scopes: list[Any] = []
 
     async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "websocket":
+            await self.socket(scope, receive, send)
+            return
         body = b""
         while (message := await receive())["type"] == "http.request":
             body += message["body"]
@@ -44,6 +50,24 @@ class Web:
             await self.answer(scope, body, headers, receive, send)
         finally:
             self.in_flight -= 1
+
+    async def socket(self, scope, receive, send) -> None:
+        """Speak on a WebSocket: events whenever they come, replies as they are ready."""
+        await receive()
+        self.sockets += 1
+        if not self.web_socket or scope["path"] != self.path:
+            await send({"type": "websocket.close"})
+            return
+        await send({"type": "websocket.accept"})
+        self.scopes.append(scope)
+        async with anyio.create_task_group() as tasks:
+            while (message := await receive())["type"] == "websocket.receive":
+                tasks.start_soon(self.said, message["text"].encode(), send)
+            tasks.cancel_scope.cancel()
+
+    async def said(self, body: bytes, send) -> None:
+        if not self.server.frozen:
+            await send({"type": "websocket.send", "text": (await self.server.handle(body)).decode()})
 
     async def answer(self, scope, body, headers, receive, send) -> None:
         status = 404 if scope["path"] != self.path else self.status
@@ -91,9 +115,11 @@ class Web:
 
 
 @asynccontextmanager
-async def web_client(web: Web, path: str = "/bayeux", **options: Any):
+async def web_client(web: Web, path: str = "/bayeux", *, transport: Any = "long-polling", **options: Any):
     async with (
         in_process(web) as server,
-        BayeuxClient(f"{server.url}{path}", transport_factory=server.transport_factory, **options) as client,
+        BayeuxClient(
+            f"{server.url}{path}", transport_factory=server.transport_factory, transport=transport, **options
+        ) as client,
     ):
         yield client, server

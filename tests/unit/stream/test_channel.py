@@ -13,7 +13,8 @@ from websockets.frames import Frame, Opcode
 from tocsin._http._auth import BasicAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._request import Request
-from tocsin._stream._channel import ChannelClosedError, ChannelSettings, Frames, open_channel
+from tocsin._stream._channel import Frames, open_channel
+from tocsin._stream._channel_terms import ChannelClosedError, ChannelSettings
 from tocsin.emulator._web_socket import accept_header
 from tocsin.errors import (
     AuthenticationError,
