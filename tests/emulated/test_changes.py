@@ -247,7 +247,6 @@ async def test_a_type_filter_is_the_servers_where_it_can_be():
         {"overflow": "explode"},
         {"buffer": 0},
         {"transport": "notification2"},
-        {"transport": "notification2"},
         {"transport": "pigeon"},
         {"checkpoint": "file"},
     ],

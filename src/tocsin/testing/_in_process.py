@@ -120,7 +120,13 @@ class InProcessServer:
         return exchange
 
     def start_socket(self, request: httpx.Request, port: int, done: Callable[[Tunnel], None]) -> Tunnel:
-        """Hand a request for a WebSocket to the app, in a task of its own."""
+        """Hand a request for a WebSocket to the app, in a task of its own.
+
+        Args:
+            request: What the client asks.
+            port: The client's.
+            done: Called when the client has closed it.
+        """
         if self._tasks is None:
             raise httpx.ConnectError("the in-process server has stopped")
         tunnel = Tunnel(request.headers.get("sec-websocket-key", "").encode("ascii"), done)
