@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote
 
 import anyio
 from starlette.datastructures import Headers
 
 from tocsin.emulator._errors import RefusedError
-from tocsin.emulator._http import Exchange, Logged, Reply, Routes
+from tocsin.emulator._http import Exchange, Logged, Reply, Routes, ordered_reply
 from tocsin.emulator._login import PUBLIC
-from tocsin.emulator._wire import GoneError, Receive, Scope, Send, Tap
+from tocsin.emulator._sockets import Sockets
+from tocsin.emulator._wire import GoneError, Receive, Scope, Send, Tap, path_of
 from tocsin.emulator.faults import Fault, Seen
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ class App:
         self._emulator = emulator
         self._routes = routes
         self.live: dict[Tap, None] = {}
+        self.sockets = Sockets(emulator, routes)
         self.control: Callable[[Exchange], Reply] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope.
 
         Args:
-            scope: ASGI's scope; HTTP is served, WebSockets are refused.
+            scope: ASGI's scope, of a request or a WebSocket.
             receive: ASGI's receive.
             send: ASGI's send.
         """
@@ -54,8 +55,7 @@ class App:
             finally:
                 del self.live[tap]
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await self.sockets.serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
 
@@ -68,7 +68,7 @@ class App:
             self._emulator.base_url or f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}"
         )
         query = scope.get("query_string", b"").decode("latin-1")
-        exchange = Exchange(method, _path(scope), query, headers, b"", tap, base)
+        exchange = Exchange(method, path_of(scope), query, headers, b"", tap, base)
         exchange.peer = scope.get("extensions", {}).get("tocsin.peer")
         try:
             exchange.body = await self._read(headers, receive)
@@ -165,7 +165,7 @@ class App:
                 tap.reset = fault.reset
                 await tap.drop()
             elif fault.kind == "status":
-                return _ordered(fault)
+                return ordered_reply(fault)
         return None
 
     async def _reply(self, exchange: Exchange, reply: Reply) -> None:
@@ -187,14 +187,6 @@ class App:
                 await going_on
 
 
-def _path(scope: Scope) -> str:
-    """The decoded path; slashes too many mean nothing, but a slash within a part (`%2F`) stays one."""
-    raw = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-    if "://" in raw and not raw.startswith("/"):  # the absolute form, as proxies are asked
-        raw = raw.partition("://")[2].partition("/")[2]
-    return "/" + "/".join(unquote(part) for part in raw.split("/") if part)
-
-
 def _messages(exchange: Exchange) -> Sequence[Any]:
     try:
         found = exchange.json
@@ -208,19 +200,6 @@ def _media_type(exchange: Exchange, reply: Reply) -> str:
         return exchange.media_type(reply.kind)
     except RefusedError:
         return "application/json;charset=UTF-8"
-
-
-def _ordered(fault: Fault) -> Reply:
-    if fault.status == 401 and fault.body is None:
-        body = '{"error":"security/Unauthorized","message":"Invalid credentials! : Bad credentials"}'
-    elif fault.body is None:
-        body = f'{{"error":"emulator/Ordered","message":"Status {fault.status} was ordered"}}'
-    else:
-        body = fault.body
-    headers = [("Content-Type", fault.content_type)] if fault.content_type else []
-    if fault.retry_after is not None:
-        headers.append(("Retry-After", fault.retry_after))
-    return Reply(fault.status, body.encode(), "error", tuple(headers))
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tocsin.emulator._access import ALARM_READ
 from tocsin.emulator._json import dump
-from tocsin.emulator._session import Answer, Caller, End, Hold, Message, Session, failure, reply, seconds
+from tocsin.emulator._session import (
+    Answer,
+    Caller,
+    End,
+    Hold,
+    Message,
+    Poll,
+    Session,
+    attach,
+    ext_of,
+    failure,
+    reply,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -19,7 +32,7 @@ if TYPE_CHECKING:
     from tocsin.emulator._settings import BayeuxSettings, Limits
     from tocsin.emulator.faults import Faults
 
-TRANSPORTS: Final = ("long-polling", "smartrest-long-polling")
+_POLLING: Final = ("long-polling", "smartrest-long-polling")
 _ALARMS: Final = frozenset({"alarms", "alarmsWithChildren"})
 _KNOWN: Final = _ALARMS | {
     "events", "eventsWithChildren", "measurements", "managedobjects", "operations", "inventory",
@@ -40,12 +53,18 @@ class Hub:
         self._listeners: dict[str, dict[str, Session]] = {}
         self._lost: dict[str, bool] = {}
         self._events = 0
-        self.held = 0
+        self._transports = (*_POLLING, "websocket") if settings.web_socket else _POLLING
+        self.polls: dict[Poll, None] = {}
 
     @property
     def sessions(self) -> list[Session]:
         """Those that are alive, or have not been found dead yet."""
         return list(self._sessions.values())
+
+    def owner(self, id: object) -> str | None:
+        """The name of the user whose session that is."""
+        session = self._sessions.get(id) if isinstance(id, str) else None
+        return None if session is None else session.user
 
     # A request's messages.
 
@@ -58,7 +77,8 @@ class Hub:
             return Answer(400)  # a handshake goes alone; the Java and Node.js servers fail the request
         answer = Answer()
         for message in messages:
-            answer.parts.append(self._one(message, caller, answer, alone=len(messages) == 1))
+            part = self._one(message, caller, answer, alone=len(messages) == 1)
+            answer.parts.extend([part] if part else [])
         return answer
 
     def _one(self, message: Message, caller: Caller, answer: Answer, *, alone: bool) -> bytes:
@@ -79,6 +99,8 @@ class Hub:
         if session is None:
             return self._unknown(message)
         session.last = caller.now
+        if caller.outlet is not None or channel == "/meta/connect":
+            attach(session, caller)
         match channel:
             case "/meta/connect":
                 return self._connect(message, session, answer, alone=alone)
@@ -86,17 +108,20 @@ class Hub:
                 done = self._subscription(message, session, caller, wanted=channel == "/meta/subscribe")
             case "/meta/disconnect":
                 self._end(session, "disconnected")
+                if caller.outlet is not None and not self.settings.disconnect_reply:
+                    return b""
                 done = reply(message, successful=True, clientId=session.id)
             case _:
                 done = failure(message, f"403:{channel}:publish_denied")
-        answer.parts.extend(self.take(session))  # queued events ride on any reply
+        if not session.acks:
+            answer.parts.extend(self.take(session))  # queued events ride on any reply
         return done
 
     def _handshake(self, message: Message, caller: Caller, answer: Answer) -> bytes:
         self._sweep(caller.now)
         browser = caller.browser
         common = message.get("supportedConnectionTypes")
-        if not isinstance(common, list) or not set(TRANSPORTS) & {str(name) for name in common}:
+        if not isinstance(common, list) or not {*self._transports} & {str(name) for name in common}:
             return failure(message, "400::no_common_transport", advice={"reconnect": "none"})
         if len(self._sessions) >= self._limits.sessions:
             return failure(message, "503::too_many_sessions", advice={"reconnect": "none"})
@@ -106,26 +131,31 @@ class Hub:
         session = Session(id, caller.user.name, browser, self.settings.timeout, caller.now, caller.sees)
         self._heed(session, message)
         self._sessions[id] = session
+        attach(session, caller)
+        session.acks = self.settings.ack and bool(ext_of(message, "ack"))
         return reply(
             message,
             successful=True,
             version="1.0",
             minimumVersion="1.0",
             clientId=id,
-            supportedConnectionTypes=list(TRANSPORTS),
+            supportedConnectionTypes=list(self._transports),
             advice=self._advice(session.timeout),
+            ext={"ack": True} if session.acks else None,
         )
 
     def _connect(self, message: Message, session: Session, answer: Answer, *, alone: bool) -> bytes:
-        if message.get("connectionType") not in TRANSPORTS:
+        if message.get("connectionType") not in self._transports:
             return failure(message, "400::unknown_connection_type")
         hold_for = self._heed(session, message)
         known, session.connected = session.connected, True
         if session.poll is not None:
             self._release(session, "duplicate")
+        if session.acks:
+            session.confirm(ext_of(message, "ack"))
         session.queue.extend(session.late)
         session.late.clear()
-        crowded = self._several(session) or self.held >= self._limits.held
+        crowded = self._several(session) or len(self.polls) >= self._limits.held
         # As CometD does for old clients, the first connect is not held though it does not ask for that.
         if alone and known and hold_for > 0 and not session.queue and not crowded:
             answer.hold = Hold(session, message, hold_for)
@@ -136,6 +166,8 @@ class Hub:
     def connected(self, session: Session, message: Message, *, crowded: bool = False) -> bytes:
         """The reply to a connect that went well; a client that cannot be held is asked to poll slowly."""
         extra: dict[str, Any] = {"data": None} if self.settings.null_data else {}
+        if session.acks:
+            extra["ext"] = {"ack": session.batch}
         if crowded:
             session.advise = True
             pause = self.settings.multiple_clients_interval
@@ -220,8 +252,14 @@ class Hub:
         if self._expired(session, caller.now):
             self.forget(session)
             return None
-        strange = self.settings.require_cookie and caller.browser != session.browser
+        strange = self.settings.require_cookie and caller.browser != session.browser and caller.outlet is None
         return None if strange or session.user != caller.user.name else session
+
+    def push(self, session: Session, now: float) -> list[bytes]:
+        """The events that leave on a socket by themselves: none if they are to be confirmed."""
+        if self._expired(session, now):
+            self.forget(session)
+        return [] if session.acks or not session.queue else self.take(session)
 
     def _expired(self, session: Session, now: float) -> bool:
         return session.poll is None and now > session.last + self.settings.max_interval + session.patience
@@ -256,12 +294,26 @@ class Hub:
             self._unlisten(session, channel)
         session.queue.clear()
         session.late.clear()
+        session.unconfirmed.clear()
         self._release(session, why)
+        session.outlet = None
 
     def _release(self, session: Session, why: End) -> None:
         if session.poll is not None:
             session.poll.ended = why
             session.poll.ring()
+            session.poll = None
+
+    def hold(self, session: Session, poll: Poll) -> None:
+        """A connect of the session is held from now on."""
+        session.poll = poll
+        self.polls[poll] = None
+
+    def let_go(self, session: Session, poll: Poll, now: float) -> None:
+        """It is held no more; its session has until `max_interval` from now to send the next."""
+        self.polls.pop(poll, None)
+        session.last = now
+        if session.poll is poll:
             session.poll = None
 
     def _unlisten(self, session: Session, channel: str) -> None:
@@ -321,14 +373,16 @@ class Hub:
             session.queue.append((channel, data))
         session.queue.extend(session.late)
         session.late.clear()
-        if len(session.queue) > self._limits.queue:
+        if session.waiting > self._limits.queue:
             self.forget(session)
-        elif session.poll is not None:
-            session.poll.ring()
+            return
+        for listening in (session.poll, session.outlet):
+            if listening is not None:
+                listening.ring()
 
     def take(self, session: Session) -> list[bytes]:
         """The queued events as JSON text; the queue is empty then."""
-        queue, session.queue = session.queue, []
+        queue = session.empty()
         if not self.settings.array_data:
             return [self._event(channel, data) for channel, data in queue]
         grouped: list[tuple[str, list[bytes]]] = []

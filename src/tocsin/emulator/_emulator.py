@@ -19,6 +19,7 @@ from tocsin.emulator._inventory import Inventory
 from tocsin.emulator._json import dump
 from tocsin.emulator._login import LoginApi
 from tocsin.emulator._long_polling import LongPolling
+from tocsin.emulator._realtime_sockets import RealtimeSockets
 from tocsin.emulator._settings import (
     BayeuxSettings,
     Behaviour,
@@ -34,10 +35,11 @@ from tocsin.emulator.cumulocity import AlarmApi, TenantApi
 from tocsin.emulator.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from tocsin.emulator._ledger import Ledger
+    from tocsin.emulator._session import Connection
 
 IN_CLUSTER = "http://cumulocity:8111"
 
@@ -123,6 +125,7 @@ class Emulator:
         self._polling = LongPolling(self.store, self._hub, self.clock, self.access)
         self._down = False
         self.app = App(self, self._routes())
+        self._talk()
         self.store.listeners.append(self._publish)
 
     @property
@@ -141,9 +144,14 @@ class Emulator:
         return len(self._hub.sessions)
 
     @property
+    def sockets(self) -> int:
+        """WebSockets that are open now."""
+        return len(self.app.sockets.live)
+
+    @property
     def held_polls(self) -> int:
-        """Connects that are held now."""
-        return self._hub.held
+        """Connects that are held now, on WebSockets too."""
+        return len(self._hub.polls)
 
     @property
     def subscriptions(self) -> list[list[str]]:
@@ -168,13 +176,7 @@ class Emulator:
         Returns:
             How many there were.
         """
-        polls = list(self._polling.polls)
-        for poll in polls:
-            if lose:
-                poll.tap.cut = 0
-            else:
-                poll.tap.abort()
-        return len(polls)
+        return _drop([poll.tap for poll in list(self._hub.polls)], lose=lose)
 
     def silence_polls(self) -> int:
         """Let nothing more come through any held poll: no heartbeat, no event, no end.
@@ -182,10 +184,27 @@ class Emulator:
         Returns:
             How many there were.
         """
-        polls = list(self._polling.polls)
-        for poll in polls:
-            poll.tap.silence = 0
-        return len(polls)
+        return _hush([poll.tap for poll in list(self._hub.polls)])
+
+    def drop_sockets(self, *, lose: bool = False, reset: bool = False) -> int:
+        """Break all WebSockets.
+
+        Args:
+            lose: Not at once, but with what is sent next, which is lost.
+            reset: With a reset instead of a plain end.
+
+        Returns:
+            How many there were.
+        """
+        return _drop(list(self.app.sockets.live), lose=lose, reset=reset)
+
+    def silence_sockets(self) -> int:
+        """Let nothing more come through any WebSocket: no message, no answer to a ping, no end.
+
+        Returns:
+            How many there were.
+        """
+        return _hush(list(self.app.sockets.live))
 
     def forget_sessions(self, *, advise: bool = True) -> int:
         """Forget all Bayeux sessions, as after too long a silence; held polls are answered so.
@@ -211,8 +230,7 @@ class Emulator:
 
     def restart(self) -> None:
         """Restart the server: all connections end, all sessions are gone, alarms stay."""
-        for tap in list(self.app.live):
-            tap.abort()
+        _drop([*self.app.live, *self.app.sockets.live])
         for server in self.servers:  # not with the lock held: a server on another thread may wait for it
             server.cut()
         with self.store.lock:
@@ -271,14 +289,22 @@ class Emulator:
         TenantApi(self.access).register(routes)
         LoginApi(self.access).register(routes)
         Inventory(self.store).register(routes)
-        settings = self.settings.bayeux
-        paths = {"/notification/realtime": settings.notification_path, "/cep/realtime": settings.cep_path}
-        for path in (path for path, there in paths.items() if there):
+        for path in self._realtime():
             routes.add(path, POST=self._polling)
             routes.add(
                 path + "/{command}", POST=self._polling
             )  # CometD's clients append /handshake, /connect
         return routes
+
+    def _realtime(self) -> list[str]:
+        settings = self.settings.bayeux
+        paths = {"/notification/realtime": settings.notification_path, "/cep/realtime": settings.cep_path}
+        return [path for path, there in paths.items() if there]
+
+    def _talk(self) -> None:
+        if self.settings.bayeux.web_socket:
+            talk = RealtimeSockets(self, self._hub)
+            self.app.sockets.talks.update(dict.fromkeys(self._realtime(), talk))
 
     def _publish(self, notice: Notice) -> None:
         deleted = notice.action == "DELETE"
@@ -297,3 +323,18 @@ class Emulator:
                 return id.encode()
             case _:
                 return b'{"id":"%s"}' % id.encode()
+
+
+def _drop(connections: Sequence[Connection], *, lose: bool = False, reset: bool = False) -> int:
+    for connection in connections:
+        if lose:
+            connection.cut = 0
+        else:
+            connection.abort(reset=reset)
+    return len(connections)
+
+
+def _hush(connections: Sequence[Connection]) -> int:
+    for connection in connections:
+        connection.hush()
+    return len(connections)

@@ -19,6 +19,7 @@ from tocsin.emulator._json import load
 if TYPE_CHECKING:
     from tocsin.emulator._access import User
     from tocsin.emulator._wire import Tap
+    from tocsin.emulator.faults import Fault
 
 JSON: Final = "application/json"
 _VENDOR: Final = "application/vnd.com.nsn.cumulocity.{}+json;charset=UTF-8;ver=0.9"
@@ -196,6 +197,20 @@ class Routes:
             allowed = (("Allow", ", ".join(verbs)),)
             raise RefusedError(405, "general/methodNotAllowed", f"{method} is not allowed here", allowed)
         return verbs[method], named
+
+
+def ordered_reply(fault: Fault) -> Reply:
+    """What a fault of the kind `status` answers."""
+    if fault.status == 401 and fault.body is None:
+        body = '{"error":"security/Unauthorized","message":"Invalid credentials! : Bad credentials"}'
+    elif fault.body is None:
+        body = f'{{"error":"emulator/Ordered","message":"Status {fault.status} was ordered"}}'
+    else:
+        body = fault.body
+    headers = [("Content-Type", fault.content_type)] if fault.content_type else []
+    if fault.retry_after is not None:
+        headers.append(("Retry-After", fault.retry_after))
+    return Reply(fault.status, body.encode(), "error", tuple(headers))
 
 
 @dataclass(frozen=True, slots=True)

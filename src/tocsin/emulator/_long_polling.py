@@ -53,7 +53,6 @@ class LongPolling:
         self._access = access
         self._hub = hub
         self._clock = clock
-        self.polls: dict[HeldPoll, None] = {}
 
     async def __call__(self, exchange: Exchange, command: str = "") -> None:  # noqa: ARG002
         """Handle one request to its end.
@@ -75,9 +74,8 @@ class LongPolling:
             caller = Caller(exchange.user, browser, anyio.current_time(), seen, shown)
             answer = self._hub.answer(messages, caller)
             if answer.hold is not None:
-                poll = answer.hold.session.poll = HeldPoll(exchange.tap)
-                self.polls[poll] = None
-                self._hub.held += 1
+                poll = HeldPoll(exchange.tap)
+                self._hub.hold(answer.hold.session, poll)
         if answer.hold is not None and poll is not None:
             await self._hold(exchange, poll, answer.hold, self._headers(exchange, answer, None))
             return
@@ -114,7 +112,7 @@ class LongPolling:
             pass
         finally:
             with self._store.lock:
-                self._let_go(poll, hold)
+                self._hub.let_go(hold.session, poll, anyio.current_time())
 
     async def _held(
         self, exchange: Exchange, poll: HeldPoll, hold: Hold, headers: list[tuple[bytes, bytes]]
@@ -155,19 +153,10 @@ class LongPolling:
                 case "disconnected":
                     answer.parts = [self._hub.released(message)]
                 case _:
-                    self._let_go(poll, hold)
+                    self._hub.let_go(hold.session, poll, anyio.current_time())
                     return b""
-            self._let_go(poll, hold)
+            self._hub.let_go(hold.session, poll, anyio.current_time())
         return answer.body() if self._wants_body(exchange) else b""
-
-    def _let_go(self, poll: HeldPoll, hold: Hold) -> None:
-        """The poll is held no more; its session has until `max_interval` from now to send the next."""
-        if poll in self.polls:
-            del self.polls[poll]
-            self._hub.held -= 1
-        hold.session.last = anyio.current_time()
-        if hold.session.poll is poll:
-            hold.session.poll = None
 
     async def _finish(
         self, tap: Tap, poll: HeldPoll, headers: list[tuple[bytes, bytes]], body: bytes, *, begun: bool

@@ -22,6 +22,35 @@ class Poll(Protocol):
 
     ended: End | None
 
+    @property
+    def tap(self) -> Connection:
+        """The connection on which it is held."""
+        ...
+
+    def ring(self) -> None:
+        """There is something to look at."""
+        ...
+
+
+class Connection(Protocol):
+    """What accidents befall."""
+
+    cut: int | None
+
+    def abort(self, *, reset: bool = False) -> None:
+        """Break it."""
+        ...
+
+    def hush(self) -> None:
+        """Let nothing more come through."""
+        ...
+
+
+class Outlet(Protocol):
+    """A socket on which events leave at any time."""
+
+    sessions: dict[str, Session]
+
     def ring(self) -> None:
         """There is something to look at."""
         ...
@@ -29,7 +58,11 @@ class Poll(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """One client between its handshake and its end."""
+    """One client between its handshake and its end.
+
+    With `acks`, events leave with replies to connects only, each a numbered batch that is kept until a
+    connect confirms it.
+    """
 
     id: str
     user: str
@@ -44,6 +77,30 @@ class Session:
     poll: Poll | None = None
     advise: bool = True
     connected: bool = False
+    outlet: Outlet | None = None
+    acks: bool = False
+    batch: int = 0
+    unconfirmed: list[tuple[int, list[tuple[str, bytes]]]] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> int:
+        """Events that are kept for the client."""
+        return len(self.queue) + sum(len(events) for _number, events in self.unconfirmed)
+
+    def confirm(self, number: object) -> None:
+        """Forget what has arrived; what has not is sent again, before anything newer."""
+        upto = number if isinstance(number, int) and not isinstance(number, bool) else -1
+        self.queue[:0] = [event for at, events in self.unconfirmed if at > upto for event in events]
+        self.unconfirmed.clear()
+
+    def empty(self) -> list[tuple[str, bytes]]:
+        """The queued events; the queue is empty then. With `acks` they are the next batch."""
+        queue, self.queue = self.queue, []
+        if self.acks:
+            self.batch += 1
+            if queue:
+                self.unconfirmed.append((self.batch, queue))
+        return queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +122,7 @@ class Caller:
         now: Monotonic seconds.
         seen: The request, for faults.
         sees: Whether the user is shown the alarms of a device.
+        outlet: The socket that the messages came by; None: a request of their own.
     """
 
     user: User
@@ -72,6 +130,7 @@ class Caller:
     now: float
     seen: Seen
     sees: Sees
+    outlet: Outlet | None = None
 
 
 @dataclass(slots=True)
@@ -113,3 +172,16 @@ def reply(message: Message, *, successful: bool, **more: Any) -> bytes:
 def failure(message: Message, error: str, *, advice: Mapping[str, Any] | None = None, **more: Any) -> bytes:
     """A reply that refuses a message, as JSON text."""
     return reply(message, successful=False, error=error, advice=advice, **more)
+
+
+def attach(session: Session, caller: Caller) -> None:
+    """Have the session's events go where its client speaks from."""
+    session.outlet = caller.outlet
+    if caller.outlet is not None:
+        caller.outlet.sessions[session.id] = session
+
+
+def ext_of(message: Message, name: str) -> Any:
+    """What a message's `ext` has under a name."""
+    ext = message.get("ext")
+    return ext.get(name) if isinstance(ext, Mapping) else None

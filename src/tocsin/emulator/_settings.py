@@ -36,6 +36,11 @@ class BayeuxSettings:
         cep_path: Whether the older `/cep/realtime` exists.
         connections: How many sessions of one user may listen to one channel; another one ends the oldest.
             None: any number.
+        web_socket: Whether there are WebSockets; without, as with older servers and behind some proxies,
+            they are refused and not offered.
+        disconnect_reply: Whether a disconnect is answered on a WebSocket, and a held connect with it.
+        ack: Confirm the extension `ack` to who asks for it, and keep each batch of events until it is
+            acknowledged. That the platform does is shown by its Java SDK alone, in captured replies.
         without_role: What a user gets who lacks ROLE_ALARM_READ. `refused`: no alarm channel, as the
             documents say. `own`: the channels of devices that are open to that user, but not `*`.
             `filtered`: any channel, and on it the alarms of those devices only.
@@ -59,6 +64,9 @@ class BayeuxSettings:
     notification_path: bool = True
     cep_path: bool = True
     connections: int | None = 10
+    web_socket: bool = True
+    disconnect_reply: bool = False
+    ack: bool = True
     without_role: Literal["refused", "own", "filtered"] = "refused"
 
 
@@ -106,6 +114,8 @@ class Limits:
         sessions: Bayeux sessions; more refuses the handshake.
         channels: Channels of one session; more are refused.
         held: Polls held at once; more are answered at once.
+        sockets: WebSockets at once; more are refused with 503.
+        frame: Bytes of a message from a client on a WebSocket; more closes it with 1009.
         queue: Events queued for one session; a session that is further behind is forgotten.
         audit: Audit records kept; older ones are dropped.
         ledger: Entries kept; older ones are dropped and counted.
@@ -118,6 +128,8 @@ class Limits:
     sessions: int = 1000
     channels: int = 10_000
     held: int = 1000
+    sockets: int = 1000
+    frame: int = 1024 * 1024
     queue: int = 100_000
     audit: int = 200_000
     ledger: int = 5_000_000

@@ -16,6 +16,7 @@ __all__ = ["ServerFrames", "accept_header"]
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _ABNORMAL: Final = 1006
+_NO_TEXT: Final = 1007
 _MOST: Final = 64 * 2**20
 
 
@@ -77,10 +78,19 @@ class ServerFrames:
                 self._parts.append(bytes(frame.data))
                 if frame.fin:
                     whole, self._parts = b"".join(self._parts), []
-                    kept = {"text": whole.decode("utf-8", "replace")} if self._text else {"bytes": whole}
-                    messages.append({"type": "websocket.receive", **kept})
+                    self._tell(whole, messages)
             case Opcode.CLOSE:
                 said = self._protocol.close_rcvd
                 self.ended = True
                 code = 1005 if said is None else int(said.code)
                 messages.append({"type": "websocket.disconnect", "code": code})
+
+    def _tell(self, whole: bytes, messages: list[dict[str, Any]]) -> None:
+        try:
+            kept = {"text": whole.decode()} if self._text else {"bytes": whole}
+        except UnicodeDecodeError:
+            self._protocol.fail(_NO_TEXT, "not UTF-8")
+            self.ended = True
+            messages.append({"type": "websocket.disconnect", "code": _NO_TEXT})
+        else:
+            messages.append({"type": "websocket.receive", **kept})

@@ -1,8 +1,9 @@
 """The way back to the client, and the faults that act on it: cut, silence, drip, a changed body.
 
 The server below gives each request an object in `scope["extensions"]["tocsin.wire"]`. It has `abort()`,
-which ends the connection after what was sent; it may have `reset()`, which ends it the hard way, and
-`post(callback)`, which runs a callback in the server's event loop from any thread.
+which ends the connection after what was sent; it may have `reset()`, which ends it the hard way,
+`post(callback)`, which runs a callback in the server's event loop from any thread, and for WebSockets
+`write(data)`, which sends bytes as they are, and `silence()`, after which the peer hears nothing at all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import anyio
 
@@ -155,6 +157,10 @@ class Tap:
         self.abort()
         raise GoneError
 
+    def hush(self) -> None:
+        """Let nothing more come through."""
+        self.silence = 0
+
     async def left(self) -> None:
         """Wait until the connection is over; the request must have been read."""
         while (await self._receive())["type"] != "http.disconnect":
@@ -198,3 +204,11 @@ class Tap:
                 for name, value in self._headers
             ]
         return body
+
+
+def path_of(scope: Scope) -> str:
+    """The decoded path; slashes too many mean nothing, but a slash within a part (`%2F`) stays one."""
+    raw = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    if "://" in raw and not raw.startswith("/"):  # the absolute form, as proxies are asked
+        raw = raw.partition("://")[2].partition("/")[2]
+    return "/" + "/".join(unquote(part) for part in raw.split("/") if part)

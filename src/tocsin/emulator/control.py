@@ -56,6 +56,10 @@ class Control:
         self._actions: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
             "drop_polls": lambda body: emulator.drop_polls(lose=_flag(body, "lose")),
             "silence_polls": lambda _body: emulator.silence_polls(),
+            "drop_sockets": lambda body: emulator.drop_sockets(
+                lose=_flag(body, "lose"), reset=_flag(body, "reset")
+            ),
+            "silence_sockets": lambda _body: emulator.silence_sockets(),
             "forget_sessions": lambda body: emulator.forget_sessions(
                 advise=_flag(body, "advise", default=True)
             ),
@@ -102,6 +106,7 @@ class Control:
             "ledger": emulator.ledger.seq,
             "sessions": emulator.sessions,
             "heldPolls": emulator.held_polls,
+            "sockets": emulator.sockets,
             "subscriptions": emulator.subscriptions,
             "requests": emulator.requests.total,
             "channels": dict(emulator.requests.channels),

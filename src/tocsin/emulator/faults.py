@@ -41,6 +41,12 @@ class Fault:
         `reject`: a Bayeux message is refused with `error` and `advice`.
         `forget`: the Bayeux session is gone; the reply has `advice` if `advise`.
         `stale`: alarms are read as they were `seconds` ago.
+    On WebSockets they meet the upgrade, a request with the method GET, and each message of the client as a
+    request with the method FRAME:
+        `drop`, `cut`, `silence` end the socket or hush it, `size` counted in bytes of messages from the fault
+        on; a silent one answers no ping. `drip` is for all that is sent from then on, `body` for the
+        next message. `hang` leaves an upgrade without an answer, and passes over a message. A message has no
+        `status`.
     On live messages, once for each session that is to get one:
         `lose`, `duplicate`, `reorder` (it comes after the next one, or with the next poll), `garble`
         (it comes as something that is no alarm).
@@ -187,6 +193,19 @@ class Faults:
             lambda fault: (
                 fault.kind not in EVENT_KINDS
                 and fault.kind not in {"reject", "forget"}
+                and _wants(fault, seen)
+                and _wants_messages(fault, seen.messages)
+            )
+        )
+
+    def on_frame(self, seen: Seen) -> list[Fault]:
+        """Those that strike this message on a WebSocket."""
+        if not self._orders:
+            return []
+        return self._struck(
+            lambda fault: (
+                fault.kind not in EVENT_KINDS
+                and fault.kind not in {"reject", "forget", "status", "stale"}
                 and _wants(fault, seen)
                 and _wants_messages(fault, seen.messages)
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import socket
 import struct
 import threading
@@ -19,6 +20,7 @@ import anyio
 import anyio.to_thread
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _BACKLOG = 512
 _GRACE = 1.0  # seconds for requests to notice that the server stops
 _PATIENCE = 10.0  # seconds for the server's thread to do what it is told
+_quiet = logging.getLogger("tocsin.emulator.uvicorn")
+_quiet.disabled = True  # it tells of each peer that breaks the protocol, and of tokens in addresses
 
 
 class Wire:
@@ -57,6 +61,10 @@ class Wire:
             # In a fresh context: the caller's says which event loop it runs on, and ours is another one.
             self._loop.call_soon_threadsafe(callback, context=Context())
 
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.post(lambda: self._transport.write(data))
+
     def _reset(self) -> None:
         peer = self._transport.get_extra_info("socket")
         if peer is not None:
@@ -82,7 +90,40 @@ class Protocol(H11Protocol):
         self.app = with_wire
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: there is no WebSocket here yet, and the app tells the client."""
+        """Say nothing: the app tells the client."""
+
+
+class SocketWire(Wire):
+    """The connection below a WebSocket."""
+
+    silent = False
+
+    def silence(self) -> None:
+        """Neither hear nor answer any more, pings neither."""
+        self.silent = True
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, with the connection handed to the app."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand the connection to the app."""
+        super().connection_made(transport)
+        self.logger = _quiet
+        app = self.app
+        wire = self._wire = SocketWire(self.transport, self.loop)
+
+        async def with_wire(scope: Any, receive: Any, send: Any) -> None:
+            scope["extensions"] = {**scope.get("extensions", {}), "tocsin.wire": wire}
+            with suppress(asyncio.CancelledError):
+                await app(scope, receive, send)
+
+        self.app = with_wire
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what comes, unless nobody is to be there."""
+        if not self._wire.silent:
+            super().data_received(data)
 
 
 class Served:
@@ -102,8 +143,9 @@ class Served:
         self.connections_made = 0
         self._emulator = emulator
         self._config = uvicorn.Config(
-            emulator.app, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-            date_header=False, server_header=False, timeout_keep_alive=75,
+            emulator.app, http=Protocol, ws=SocketProtocol, ws_max_size=emulator.settings.limits.frame,
+            ws_ping_interval=None, ws_per_message_deflate=False, lifespan="off",
+            log_config=None, access_log=False, date_header=False, server_header=False, timeout_keep_alive=75,
             proxy_headers=False,
         )  # fmt: skip
         self._state = ServerState()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tocsin.testing._tunnel import Tunnel
 
-__all__ = ["Exchange", "Message", "Signal", "Wire"]
+__all__ = ["Exchange", "Message", "Signal", "TunnelWire", "Wire"]
 
 Message: TypeAlias = "MutableMapping[str, Any]"
 """One ASGI message."""
@@ -67,6 +67,20 @@ class Wire:
     def silence(self) -> None:
         """Let nothing more reach the client, not even an end: a peer that is gone without a word."""
         self._exchange.silence()
+
+
+class TunnelWire(Wire):
+    """The same under a WebSocket."""
+
+    __slots__ = ("_tunnel",)
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        super().__init__(tunnel)
+        self._tunnel = tunnel
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are, below the frames."""
+        self._tunnel.inject(data)
 
 
 class Exchange:

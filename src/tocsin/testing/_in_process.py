@@ -16,7 +16,7 @@ import anyio
 import httpx
 from anyio.lowlevel import checkpoint
 
-from tocsin.testing._exchange import Exchange, Message, Wire
+from tocsin.testing._exchange import Exchange, Message, TunnelWire, Wire
 from tocsin.testing._tunnel import Tunnel, wants_web_socket
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class InProcessServer:
         scope = _scope(request, port, tunnel)
         del scope["method"]
         scope |= {"type": "websocket", "scheme": "ws", "subprotocols": []}
-        scope["extensions"]["websocket.http.response"] = {}
+        scope["extensions"] = {"tocsin.wire": TunnelWire(tunnel), "websocket.http.response": {}}
         self._tasks.start_soon(self._run, tunnel, scope, name=f"app {request.url.path}")
         return tunnel
 

@@ -63,6 +63,12 @@ class Tunnel:
         self._silent = True
         self._signal.notify()
 
+    def inject(self, data: bytes) -> None:
+        """Send the client bytes that the application made itself."""
+        if not (self.over or self._silent):
+            self._for_client.append(data)
+            self._signal.notify()
+
     def leave(self) -> None:
         """The client goes."""
         self._left = True
@@ -164,6 +170,8 @@ class Tunnel:
         await checkpoint()
         if self._left or self._audibly_broken():
             raise httpx.WriteError("the connection is gone")
+        if self._silent:
+            return  # nobody is there, and nobody says so
         self._for_app.extend(self._frames.received(buffer))
         self._forward()
 
@@ -187,6 +195,8 @@ class Tunnel:
 
     async def _wait(self, condition: Callable[[], bool], limit: float | None) -> None:
         with anyio.move_on_after(limit):
-            await self._signal.until(lambda: condition() and not (self._silent and not self._left))
+            await self._signal.until(
+                lambda: self._left or bool(self._for_client) or (condition() and not self._silent)
+            )
             return
         raise httpx.ReadTimeout("the server is silent")

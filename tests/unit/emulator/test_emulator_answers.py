@@ -6,7 +6,7 @@ import pytest
 from emulator_talk import ALARM, talking
 
 from tocsin.emulator import Emulator, Limits
-from tocsin.emulator._app import _path
+from tocsin.emulator._wire import path_of
 
 ALARMS = "/alarm/alarms"
 MANAGED = "/inventory/managedObjects"
@@ -161,4 +161,4 @@ async def test_audit_filters_count_and_stay_in_the_links(emulator):
 @pytest.mark.parametrize("target", ["http://x/alarm//alarms/", "http://x", "/alarm/a%2Fb", "/http://x"])
 def test_the_absolute_form_of_a_target_is_read(target):
     parts = {"http://x/alarm//alarms/": "/alarm/alarms", "http://x": "/", "/alarm/a%2Fb": "/alarm/a/b"}
-    assert _path({"raw_path": target.encode()}) == parts.get(target, "/http:/x")
+    assert path_of({"raw_path": target.encode()}) == parts.get(target, "/http:/x")

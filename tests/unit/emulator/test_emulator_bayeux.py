@@ -37,7 +37,7 @@ async def test_a_handshake_goes_alone_and_needs_a_common_type(emulator):
             {"channel": "/meta/subscribe", "subscription": "/alarms/*"},
         )
         assert (both.status_code, both.content) == (400, b"")
-        reply = await talk.handshake(supportedConnectionTypes=["websocket"])
+        reply = await talk.handshake(supportedConnectionTypes=["callback-polling"])
         assert reply["successful"] is False
         assert reply["advice"]["reconnect"] == "none"
 

@@ -141,8 +141,9 @@ async def test_other_scopes_of_asgi():
         "lifespan.startup.complete",
         "lifespan.shutdown.complete",
     ]
-    [closed] = await play({"type": "websocket"}, {"type": "websocket.connect"})
-    assert closed["type"] == "websocket.close"
+    scope = {"type": "websocket", "path": "/x", "query_string": b"", "headers": []}
+    start, _body = await play(scope, {"type": "websocket.connect"}, {"type": "websocket.disconnect"})
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 404)
 
 
 async def test_a_client_that_leaves_while_it_sends_is_forgotten():
