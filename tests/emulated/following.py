@@ -13,7 +13,7 @@ import anyio
 from tocsin import Change, Cumulocity, Gap, Origin, TocsinError
 from tocsin.cumulocity import BasicAuth
 from tocsin.cumulocity.changes import follow
-from tocsin.emulator import Emulator
+from tocsin.emulator import BayeuxSettings, Emulator
 from tocsin.testing import InProcessServer, VirtualWallClock, in_process
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from tocsin import ChangeStream
     from tocsin.cumulocity import Alarm
+
+
+POLLED = BayeuxSettings(web_socket=False)
+"""A tenant that is followed by long polling."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import anyio
 import pytest
 
-from emulated.following import consuming, following, tenant, until
+from emulated.following import POLLED, consuming, following, tenant, until
 from tocsin import (
     AuthenticationError,
     ConfigurationError,
@@ -487,7 +487,7 @@ async def test_a_bare_bayeux_server_is_followed_with_gaps(fault):
 
 @pytest.mark.parametrize("status", [500, 503])
 async def test_a_platform_whose_reads_fail_for_long_is_not_taken_for_a_bare_server(status):
-    async with tenant() as site, site.client() as client:
+    async with tenant(bayeux=POLLED) as site, site.client() as client:
         order = site.emulator.faults.add(Fault("status", path=REST, status=status, times=None))
         async with following(client.alarms.changes(DEVICE)) as seen:
             await anyio.sleep(500)

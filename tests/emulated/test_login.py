@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from emulated.following import following, tenant, until
+from emulated.following import POLLED, following, tenant, until
 from tocsin import AuthenticationError, ConfigurationError, RetryPolicy, ServerError, TocsinError
 from tocsin.bayeux import BayeuxClient, Event
 from tocsin.cumulocity import BearerAuth, Cumulocity, Microservice, OAuthInternal, login_options
@@ -350,7 +350,7 @@ async def test_a_microservice_makes_a_client_for_each_tenant():
 
 
 async def test_a_bayeux_client_logs_in_and_begins_anew_with_another_token():
-    async with tenant(login=LoginSettings(basic=False)) as site:
+    async with tenant(bayeux=POLLED, login=LoginSettings(basic=False)) as site:
         client = BayeuxClient(
             f"{site.server.url}/notification/realtime",
             auth=OAuthInternal("demo", "demo", tenant="t1"),

@@ -5,7 +5,7 @@ import contextlib
 import anyio
 import pytest
 
-from emulated.following import following, tenant, until
+from emulated.following import POLLED, following, tenant, until
 from emulated.test_login import COOKIES, gather, logged_in, logins
 from tocsin import AuthenticationError, ConfigurationError, PermissionDeniedError, RetryPolicy, ServerError
 from tocsin.cumulocity import BasicAuth, Cumulocity, Microservice
@@ -19,7 +19,7 @@ EXPIRED = "401::Unauthorized"
 @pytest.mark.parametrize("advice", [None, {"reconnect": "none"}, {"reconnect": "handshake", "interval": 0}])
 @pytest.mark.parametrize("channel", ["/meta/handshake", "/meta/connect", "/meta/subscribe"])
 async def test_a_refusal_inside_of_an_answer_brings_one_log_in_and_a_new_session(channel, advice):
-    async with tenant() as site, logged_in(site) as client:
+    async with tenant(bayeux=POLLED) as site, logged_in(site) as client:
         skip = {"/meta/handshake": 0, "/meta/connect": 2, "/meta/subscribe": 0}[channel]
         site.emulator.faults.add(Fault("reject", channel=channel, error=EXPIRED, advice=advice, skip=skip))
         async with following(client.alarms.changes()) as seen:
@@ -33,7 +33,7 @@ async def test_a_refusal_inside_of_an_answer_brings_one_log_in_and_a_new_session
 
 
 async def test_refusals_that_go_on_after_the_log_in_are_fatal():
-    async with tenant() as site, logged_in(site) as client:
+    async with tenant(bayeux=POLLED) as site, logged_in(site) as client:
         site.emulator.faults.add(
             Fault(
                 "reject", channel="/meta/handshake", error=EXPIRED, advice={"reconnect": "none"}, times=None
@@ -108,7 +108,7 @@ async def test_the_oldest_of_too_many_sessions_ends_and_its_client_logs_in_again
 
 
 async def test_a_code_goes_with_each_request_and_what_is_wrong_with_it_is_said():
-    async with tenant() as site:
+    async with tenant(bayeux=POLLED) as site:
         site.emulator.access.add_user("eve", "pw-hunter2", code="918273")
 
         def client(code):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from emulated.following import consuming, following, tenant, until, without_sweeps
+from emulated.following import POLLED, consuming, following, tenant, until, without_sweeps
 from tocsin import (
     AuthenticationError,
     ConfigurationError,
@@ -340,7 +340,7 @@ async def test_a_broken_server_is_not_hammered(on: bool) -> None:
 async def test_retry_after_is_obeyed(on: bool) -> None:
     reconnect = ReconnectPolicy() if on else ReconnectPolicy(retry_after_max=0.0, maximum=5.0)
     async with (
-        tenant() as site,
+        tenant(bayeux=POLLED) as site,
         site.client(reconnect=reconnect) as client,
         following(client.alarms.changes()) as seen,
     ):
