@@ -13,6 +13,7 @@ from tocsin.emulator import (
     Fault,
     Limits,
     LoginSettings,
+    Notification2Settings,
     ThrottleSettings,
 )
 from tocsin.emulator.control import Control
@@ -22,7 +23,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="u
 NAMED = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", PAGE))))
 
 
-@pytest.mark.parametrize("kind", [BayeuxSettings, Behaviour, Fault, Limits, LoginSettings, ThrottleSettings])
+@pytest.mark.parametrize(
+    "kind",
+    [BayeuxSettings, Behaviour, Fault, Limits, LoginSettings, Notification2Settings, ThrottleSettings],
+)
 def test_every_switch_is_named(kind):
     names = {field.name for field in dataclasses.fields(kind)} - {"_", "kind"}
     assert names <= NAMED

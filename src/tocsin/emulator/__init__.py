@@ -9,7 +9,14 @@ from tocsin.emulator._emulator import Emulator
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._http import Requests
 from tocsin.emulator._ledger import Difference, Entry, Ledger, essence
-from tocsin.emulator._settings import BayeuxSettings, Behaviour, Limits, LoginSettings, ThrottleSettings
+from tocsin.emulator._settings import (
+    BayeuxSettings,
+    Behaviour,
+    Limits,
+    LoginSettings,
+    Notification2Settings,
+    ThrottleSettings,
+)
 from tocsin.emulator._store import Store
 from tocsin.emulator.faults import Fault, Faults, Ordered
 from tocsin.emulator.serve import Served, serve, serve_forever
@@ -26,6 +33,7 @@ __all__ = [
     "Ledger",
     "Limits",
     "LoginSettings",
+    "Notification2Settings",
     "Ordered",
     "RefusedError",
     "Requests",

@@ -24,6 +24,7 @@ ALARM_ADMIN: Final = "ROLE_ALARM_ADMIN"
 AUDIT_READ: Final = "ROLE_AUDIT_READ"
 INVENTORY_READ: Final = "ROLE_INVENTORY_READ"
 INVENTORY_ADMIN: Final = "ROLE_INVENTORY_ADMIN"
+NOTIFICATION_ADMIN: Final = "ROLE_NOTIFICATION_2_ADMIN"
 BOOTSTRAP: Final = "ROLE_APPLICATION_BOOTSTRAP"
 
 _CHAIN: Final = re.compile(
@@ -35,7 +36,16 @@ _MISSING: Final = "Full authentication is required to access this resource"
 Kind = Literal["full", "read-only", "no-alarms", "bootstrap"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _ROLES: Final[Mapping[Kind, frozenset[str]]] = {
-    "full": frozenset({ALARM_READ, ALARM_ADMIN, AUDIT_READ, INVENTORY_READ, INVENTORY_ADMIN}),
+    "full": frozenset(
+        {
+            ALARM_READ,
+            ALARM_ADMIN,
+            AUDIT_READ,
+            INVENTORY_READ,
+            INVENTORY_ADMIN,
+            NOTIFICATION_ADMIN,
+        }
+    ),
     "read-only": frozenset({ALARM_READ, AUDIT_READ, INVENTORY_READ}),
     "no-alarms": frozenset({INVENTORY_READ}),
     "bootstrap": frozenset({BOOTSTRAP}),

@@ -135,7 +135,10 @@ class App:
             exchange.need_json()
         exchange.media_type("text" if exchange.path.endswith("/count") else "")  # 406 before anything is done
         with emulator.store.lock:
+            emulator.broker.full = False
             result = handler(exchange, **named)
+            if emulator.broker.full:  # what was written is stored all the same
+                raise RefusedError(500, "reliable-notification/Backlog", "The backlog of a topic is full")
         if isinstance(result, Reply):
             if result.status < 400 and "authorization" not in exchange.headers:
                 result.headers += emulator.access.prolong(exchange.cookies.get("authorization", ""))

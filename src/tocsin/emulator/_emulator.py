@@ -13,18 +13,23 @@ from tocsin.emulator._access import Access
 from tocsin.emulator._app import App
 from tocsin.emulator._audit import AuditApi
 from tocsin.emulator._bayeux import Hub
+from tocsin.emulator._broker import Broker
+from tocsin.emulator._broker_tokens import BrokerTokens
 from tocsin.emulator._clock import Clock, utc_now
+from tocsin.emulator._consumer_sockets import ConsumerSockets
 from tocsin.emulator._http import Requests, Routes
 from tocsin.emulator._inventory import Inventory
 from tocsin.emulator._json import dump
 from tocsin.emulator._login import LoginApi
 from tocsin.emulator._long_polling import LongPolling
+from tocsin.emulator._notification2 import Notification2Api
 from tocsin.emulator._realtime_sockets import RealtimeSockets
 from tocsin.emulator._settings import (
     BayeuxSettings,
     Behaviour,
     Limits,
     LoginSettings,
+    Notification2Settings,
     Profile,
     Settings,
     ThrottleSettings,
@@ -81,6 +86,7 @@ class Emulator:
         behaviour: Where releases differ.
         limits: Caps.
         login: How users log in.
+        notification2: The Messaging Service's settings; its times are those of `clock`.
         throttle: The limit on requests; `throttle.settings` can be replaced at any time.
         base_url: Scheme and host of every URI in replies; None: of alarms the address that it is served at,
             of pages the address that the client asked at.
@@ -100,6 +106,7 @@ class Emulator:
         behaviour: Behaviour | None = None,
         limits: Limits | None = None,
         login: LoginSettings | None = None,
+        notification2: Notification2Settings | None = None,
         throttle: ThrottleSettings | None = None,
         base_url: str | None = None,
     ) -> None:
@@ -109,8 +116,9 @@ class Emulator:
         rng = rng or Random()  # noqa: S311 - ids of a test server
         login = login or LoginSettings()
         self.settings = Settings(
-            tenant, profile, bayeux or BayeuxSettings(), behaviour, limits or Limits(), login
-        )
+            tenant, profile, bayeux or BayeuxSettings(), behaviour, limits or Limits(), login,
+            notification2 or Notification2Settings(),
+        )  # fmt: skip
         self.base_url = base_url
         self.served_at: str | None = None
         self.clock = Clock(clock or utc_now)
@@ -123,10 +131,14 @@ class Emulator:
         self.servers: list[Listener] = []
         self._hub = Hub(self.settings.bayeux, self.settings.limits, self.faults, rng)
         self._polling = LongPolling(self.store, self._hub, self.clock, self.access)
+        self.broker = Broker(
+            self.settings.notification2, tenant, self.store, self.faults, lambda: self.clock.now_ms() / 1000
+        )
+        self._broker_tokens = BrokerTokens(tenant, self.clock, rng)
         self._down = False
         self.app = App(self, self._routes())
         self._talk()
-        self.store.listeners.append(self._publish)
+        self.store.listeners += [self._publish, self.broker.publish]
 
     @property
     def tenant(self) -> str:
@@ -218,6 +230,11 @@ class Emulator:
         with self.store.lock:
             return self._hub.forget_all(advise=advise)
 
+    def expire_notification_tokens(self) -> None:
+        """Let every token of Notification 2.0 expire. Open sockets stay open; the next connect is 401."""
+        with self.store.lock:
+            self._broker_tokens.expire_all()
+
     def publish(self, channel: str, data: Any) -> None:
         """Send a live message of your own making to whoever listens to the channel.
 
@@ -289,6 +306,10 @@ class Emulator:
         TenantApi(self.access).register(routes)
         LoginApi(self.access).register(routes)
         Inventory(self.store).register(routes)
+        if self.settings.notification2.there:
+            Notification2Api(
+                self.broker, self._broker_tokens, self.store, self.settings.limits.notification2
+            ).register(routes)  # fmt: skip
         for path in self._realtime():
             routes.add(path, POST=self._polling)
             routes.add(
@@ -305,6 +326,9 @@ class Emulator:
         if self.settings.bayeux.web_socket:
             talk = RealtimeSockets(self, self._hub)
             self.app.sockets.talks.update(dict.fromkeys(self._realtime(), talk))
+        if self.settings.notification2.there:
+            consumers = ConsumerSockets(self, self.broker, self._broker_tokens)
+            self.app.sockets.talks["/notification2/consumer"] = consumers
 
     def _publish(self, notice: Notice) -> None:
         deleted = notice.action == "DELETE"

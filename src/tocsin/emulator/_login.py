@@ -15,6 +15,7 @@ PUBLIC: Final = frozenset({
     ("POST", "/tenant/oauth"),
     ("POST", "/tenant/oauth/token"),
     ("POST", "/devicecontrol/deviceAccessToken"),
+    ("POST", "/notification2/unsubscribe"),
 })  # fmt: skip
 """What is answered to everybody."""
 

@@ -14,7 +14,7 @@ from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._json import load
 from tocsin.emulator._rights import sees
 from tocsin.emulator._session import Answer, Caller, End, Hold, Message, Session, failure
-from tocsin.emulator._sockets import count, strike
+from tocsin.emulator._sockets import FRAME, count, strike
 from tocsin.emulator.faults import Seen
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tocsin.emulator._emulator import Emulator
     from tocsin.emulator._socket import Socket
 
-FRAME: Final = "FRAME"
 _AUTHN: Final = "com.cumulocity.authn"
 _NOBODY: Final = User("", "", frozenset())
 _LONGEST: Final = 86_400.0

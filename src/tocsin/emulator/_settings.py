@@ -71,6 +71,38 @@ class BayeuxSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notification2Settings:
+    """The Messaging Service's behaviour. All times in seconds.
+
+    Args:
+        there: Whether there is one; without, its paths are 404.
+        delay: How long a new subscription takes until it feeds its topic (the platform: some seconds).
+        unacknowledged: Messages that a connection may have out; delivery stops there.
+        redeliver_after: A message that is not acknowledged for so long is sent again on the same
+            connection, as older documents say; None: only after the next connect.
+        idle: A connection on which neither side says anything for so long, not even a ping, is closed.
+        lingering: So long after a connection broke without a goodbye an exclusive consumer still counts as
+            connected, and another one is refused with 409.
+        backlog: Bytes that a subscriber may have waiting. What exceeds them is not delivered, and who wrote
+            it is answered 500, though it is stored.
+        lifetime: What waits for longer is dropped.
+        header_lines: More lines in the head of each message.
+        unsubscribed: What a client that leaves for good is told.
+    """
+
+    there: bool = True
+    delay: float = 0.0
+    unacknowledged: int = 1000
+    redeliver_after: float | None = None
+    idle: float = 300.0
+    lingering: float = 0.0
+    backlog: int = 25 * 1024 * 1024
+    lifetime: float = 36 * 3600.0
+    header_lines: tuple[str, ...] = ()
+    unsubscribed: Literal["DONE", "SCHEDULED"] = "DONE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """Where releases of the platform differ, or nobody knows for sure.
 
@@ -115,6 +147,7 @@ class Limits:
         channels: Channels of one session; more are refused.
         held: Polls held at once; more are answered at once.
         sockets: WebSockets at once; more are refused with 503.
+        notification2: Subscriptions of Notification 2.0 held; more are 507.
         frame: Bytes of a message from a client on a WebSocket; more closes it with 1009.
         queue: Events queued for one session; a session that is further behind is forgotten.
         audit: Audit records kept; older ones are dropped.
@@ -129,6 +162,7 @@ class Limits:
     channels: int = 10_000
     held: int = 1000
     sockets: int = 1000
+    notification2: int = 10_000
     frame: int = 1024 * 1024
     queue: int = 100_000
     audit: int = 200_000
@@ -198,3 +232,4 @@ class Settings:
     behaviour: Behaviour = field(default_factory=Behaviour)
     limits: Limits = field(default_factory=Limits)
     login: LoginSettings = field(default_factory=LoginSettings)
+    notification2: Notification2Settings = field(default_factory=Notification2Settings)

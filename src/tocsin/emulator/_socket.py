@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 _LINGER: Final = 5.0  # seconds to wait for a connection's end before the socket is given up anyhow
 _AHEAD: Final = 64  # messages that are read before the first of them is handled
 _TOO_BIG: Final = 1009
+_GOODBYES: Final = frozenset({1000, 1001})
 
 
 class Socket:
     """One WebSocket. Its attributes `cut`, `silence` and so on are as those of `Tap`.
+
+    Attributes:
+        accepted: The client was let in.
+        parted: The client said goodbye.
 
     Args:
         scope: ASGI's scope.
@@ -47,6 +52,8 @@ class Socket:
         self.silence: int | None = None
         self.reset = False
         self.accepted = False
+        self.parted = False
+        self._spoken = 0
         self._receive = receive
         self._send = send
         self._hang = hang
@@ -57,6 +64,16 @@ class Socket:
         self._sent = 0
         self._said: deque[str] = deque()
         self._room = anyio.Event()
+
+    @property
+    def heard(self) -> int:
+        """Grows with whatever comes from the client, pings too if the server below counts them."""
+        return getattr(self.wire, "heard", 0) + self._spoken
+
+    def notice_pings(self) -> None:
+        """Ring the bell whenever anything comes from the client, if the server below tells."""
+        if hasattr(self.wire, "on_bytes"):
+            self.wire.on_bytes = self.bell.ring
 
     async def run(self, talk: Callable[[], Awaitable[None]]) -> None:
         """Talk until that ends or the client leaves."""
@@ -189,7 +206,9 @@ class Socket:
                 self._room = anyio.Event()
                 await self._room.wait()
             self._said.append(text)
+            self._spoken += 1
             self.bell.ring()
+        self.parted = message.get("code") in _GOODBYES
         scope.cancel()
 
     async def _heeded(self, size: int, text: bytes | None = None) -> None:

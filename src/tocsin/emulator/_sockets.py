@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tocsin.emulator")
 
-_FAILED = 1011
+FRAME: Final = "FRAME"
+"""The method by which faults know a message of the client."""
+
+_FAILED: Final = 1011
 
 
 class Sockets:

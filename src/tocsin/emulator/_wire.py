@@ -3,7 +3,8 @@
 The server below gives each request an object in `scope["extensions"]["tocsin.wire"]`. It has `abort()`,
 which ends the connection after what was sent; it may have `reset()`, which ends it the hard way,
 `post(callback)`, which runs a callback in the server's event loop from any thread, and for WebSockets
-`write(data)`, which sends bytes as they are, and `silence()`, after which the peer hears nothing at all.
+`write(data)`, which sends bytes as they are, and `silence()`, after which the peer hears nothing at all;
+`heard` grows and `on_bytes()` is called with whatever the client sends, pings too.
 """
 
 from __future__ import annotations

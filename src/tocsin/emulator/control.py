@@ -66,6 +66,7 @@ class Control:
             "expire_tokens": lambda body: emulator.access.expire_tokens(
                 None if body.get("token") is None else _text(body, "token")
             ),
+            "expire_notification_tokens": lambda _body: emulator.expire_notification_tokens(),
             "issue_token": self._issue_token,
             "throttle": self._throttle,
             "add_user": self._add_user,
@@ -107,6 +108,8 @@ class Control:
             "sessions": emulator.sessions,
             "heldPolls": emulator.held_polls,
             "sockets": emulator.sockets,
+            "consumers": emulator.broker.consumers,
+            "backlogs": emulator.broker.backlogs(),
             "subscriptions": emulator.subscriptions,
             "requests": emulator.requests.total,
             "channels": dict(emulator.requests.channels),

@@ -84,7 +84,7 @@ class AlarmApi:
             if self._settings.behaviour.next_after_full_page:
                 more = len(shown) == page.size
             following = page.page + 1 if more else None
-        links = _links(exchange, page, following)
+        links = page_links(exchange, page, following)
         rows = b",".join([alarm.raw or self._store.raw(alarm) for alarm in shown])
         body = b'{"alarms":[%s],"statistics":%s,%s' % (rows, dump(statistics), dump(links)[1:])
         return Reply(200, body, "alarmCollection")
@@ -213,7 +213,8 @@ class TenantApi:
         return Reply(200, dump(body), "currentUser")
 
 
-def _links(exchange: Exchange, page: Paging, following: int | None) -> dict[str, str]:
+def page_links(exchange: Exchange, page: Paging, following: int | None) -> dict[str, str]:
+    """The links of a page to itself and its neighbours."""
     asked = [
         pair
         for pair in parse_qsl(exchange.query, keep_blank_values=True)

@@ -97,6 +97,8 @@ class SocketWire(Wire):
     """The connection below a WebSocket."""
 
     silent = False
+    heard = 0
+    on_bytes: Callable[[], None] | None = None
 
     def silence(self) -> None:
         """Neither hear nor answer any more, pings neither."""
@@ -122,6 +124,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass on what comes, unless nobody is to be there."""
+        self._wire.heard += 1
+        if self._wire.on_bytes is not None:
+            self._wire.on_bytes()
         if not self._wire.silent:
             super().data_received(data)
 

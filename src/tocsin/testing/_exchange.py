@@ -78,6 +78,20 @@ class TunnelWire(Wire):
         super().__init__(tunnel)
         self._tunnel = tunnel
 
+    @property
+    def on_bytes(self) -> Callable[[], None] | None:
+        """Called whenever anything comes from the client."""
+        return self._tunnel.on_bytes
+
+    @on_bytes.setter
+    def on_bytes(self, call: Callable[[], None] | None) -> None:
+        self._tunnel.on_bytes = call
+
+    @property
+    def heard(self) -> int:
+        """How often anything came from the client, pings too."""
+        return self._tunnel.heard
+
     def write(self, data: bytes) -> None:
         """Send bytes as they are, below the frames."""
         self._tunnel.inject(data)

@@ -45,6 +45,8 @@ class Tunnel:
         self._frames = ServerFrames()
         self._for_app: deque[Message] = deque([{"type": "websocket.connect"}])
         self._for_client: deque[bytes] = deque()
+        self.heard = 0
+        self.on_bytes: Callable[[], None] | None = None
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._body = b""
         self._denied = False
@@ -172,6 +174,9 @@ class Tunnel:
             raise httpx.WriteError("the connection is gone")
         if self._silent:
             return  # nobody is there, and nobody says so
+        self.heard += 1
+        if self.on_bytes is not None:
+            self.on_bytes()
         self._for_app.extend(self._frames.received(buffer))
         self._forward()
 

@@ -122,6 +122,31 @@ async def test_any_request_has_one_of_the_platforms_answers(method, path, query)
     assert status in {200, 204, 404, 405, 422}
 
 
+subscriptions = st.tuples(
+    field("context", "mo", "tenant"),
+    field("source", {"id": "1"}, {"id": [1]}),
+    field("subscription", "acme"),
+    field("subscriber", "me"),
+    field("subscriptionFilter", {"apis": ["*"]}, {"apis": [[]]}, {"typeFilter": "'a' or 'b'"}),
+    field("fragmentsToCopy", ["a"]),
+    field("expiresInMinutes", 1, 1e300, -1),
+    field("nonPersistent", True),
+).map(joined)
+
+
+@given(st.sampled_from(["/notification2/subscriptions", "/notification2/token"]), subscriptions | values)
+async def test_any_subscription_has_an_answer(path, body):
+    emulator = Emulator()
+    emulator.store.add_device(id="1")
+    for _ in range(2):
+        status, _answer = await ask(emulator, "POST", path, json.dumps(body).encode())
+        assert status in {200, 201, 404, 409, 422}
+    emulator.store.create({"source": "1"})
+    for method, query in (("GET", b"context=mo"), ("DELETE", b"context=tenant"), ("DELETE", b"source=1")):
+        status, _answer = await ask(emulator, method, "/notification2/subscriptions", query=query)
+        assert status in {200, 204}
+
+
 async def play(scope: dict[str, Any], *received: dict[str, Any]) -> list[dict[str, Any]]:
     waiting, sent = list(received), []
 

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+from emulator_consumer import consuming, subscribe, write
 from emulator_talk import Talk, events
 
 from tocsin.emulator import BayeuxSettings, Emulator, Fault, serve
@@ -297,3 +298,18 @@ def test_in_the_foreground_it_ends_on_signals(number):
         finally:
             child.kill()
     assert (child.returncode, out, err) == (0, b"over\n", b"")
+
+
+async def test_a_consumer_and_a_writer_on_another_thread(served, talk):
+    emulator = served.emulator
+    await subscribe(talk)
+    async with consuming(talk) as line:
+        await in_thread(write, emulator, "a", "b")
+        assert [await line.text(), await line.text()] == ["a", "b"]
+        await emulator.until(lambda: emulator.broker.backlogs() == {"acme/me": 0})
+        await line.ping()
+        line.protocol.send_close(1000)
+        await line.flush()
+        await emulator.until(lambda: emulator.broker.consumers == 0)
+    async with consuming(talk):
+        pass
