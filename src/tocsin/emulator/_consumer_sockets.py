@@ -43,7 +43,7 @@ class ConsumerSockets:
                 shared=grant.shared, bell=socket.bell, client=query.get("consumer", ""),
             )  # fmt: skip
         try:
-            await socket.accept()
+            await socket.accept(self._emulator.clock.http_date())
             await self._serve(socket, consumer)
         finally:
             with lock:

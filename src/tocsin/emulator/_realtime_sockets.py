@@ -56,7 +56,7 @@ class RealtimeSockets:
             GoneError: The client left, or a fault ended the connection.
         """
         user = self._user(socket)
-        await socket.accept()
+        await socket.accept(self._emulator.clock.http_date())
         await Conversation(self._emulator, self._hub, socket, user).run()
 
     def _user(self, socket: Socket) -> User | None:

@@ -104,15 +104,18 @@ class Socket:
                 case _:
                     pass
 
-    async def accept(self) -> None:
+    async def accept(self, date: str) -> None:
         """Let the client in.
+
+        Args:
+            date: The server's time, as HTTP writes it.
 
         Raises:
             GoneError: A fault forbids it.
         """
         await self._heeded(0)
         self.accepted = True
-        await self._tell({"type": "websocket.accept"})
+        await self._tell({"type": "websocket.accept", "headers": [(b"date", date.encode())]})
 
     async def refuse(self, reply: Reply, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answer the upgrade with another status than 101.

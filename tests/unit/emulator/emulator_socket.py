@@ -50,6 +50,7 @@ class Line:
         self.pongs: list[bytes] = []
         self.got = b""
         self.over = False
+        self.headers: Any = None
 
     async def say(self, text: str | bytes) -> None:
         self.protocol.send_text(text.encode() if isinstance(text, str) else text)
@@ -180,7 +181,9 @@ async def dialled(http: httpx.AsyncClient, path: str, make: Any = Line, **option
     async with http.stream("GET", path, headers=headers, **options) as answer:
         if answer.status_code != 101:
             raise RefusedUpgrade(answer.status_code, await answer.aread(), answer.headers)
-        yield make(answer.extensions["network_stream"])
+        line = make(answer.extensions["network_stream"])
+        line.headers = answer.headers
+        yield line
 
 
 def bayeux(http: httpx.AsyncClient, path: str = "/notification/realtime", **options: Any):

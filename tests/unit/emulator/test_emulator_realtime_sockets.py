@@ -31,6 +31,7 @@ def alarm(emulator: Emulator, kind: str = "t") -> tuple[str, str]:
 
 async def test_events_come_at_any_time(emulator):
     async with talking(emulator) as talk, bayeux(talk.http) as line:
+        assert line.headers["date"] == emulator.clock.http_date()
         shaken = await line.handshake()
         assert "websocket" in shaken["supportedConnectionTypes"]
         await line.subscribe()
@@ -416,6 +417,8 @@ class TestOnLoopback:
 
     async def test_events_and_resumption(self, emulator, http):
         async with bayeux(http) as line:
+            assert line.headers.get_list("date")[1:] == []
+            assert line.headers["date"].endswith("GMT")
             await line.attach()
             sent = alarm(emulator)
             assert await line.event() == sent
