@@ -162,15 +162,10 @@ def test_denied(seen: Any) -> None:
     assert seen == {"successful": False, "status": 401}
 
 
-def test_fallback(seen: Any) -> None:
-    """Where there is a WebSocket, it is tried first and refused; CometD shakes hands again by long-polling.
-
-    That second handshake clears what was subscribed locally before (CometD's `_handshake`), so the early
-    callback is never called although the server subscribed it: no reply of ours can mend it, only a
-    WebSocket endpoint. What is subscribed after the handshake is delivered.
-    """
+def test_websocket(seen: Any) -> None:
+    """Where there is a WebSocket it is used, with the credentials in the handshake: all is delivered once."""
     assert seen["types"][:2] == ["websocket", "long-polling"]
-    assert (seen["transport"], seen["early"], seen["late"]) == ("long-polling", 0, 1)
+    assert (seen["transport"], seen["early"], seen["late"]) == ("websocket", 1, 1)
 
 
 def test_restricted(seen: Any) -> None:

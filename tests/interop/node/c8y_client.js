@@ -241,8 +241,8 @@ const scenarios = {
     return { successful, status: failure.httpCode };
   },
 
-  // A browser has a WebSocket; Node.js as npm installs this client has none. The emulator refuses the upgrade.
-  async fallback(client) {
+  // A browser has a WebSocket; Node.js as npm installs this client has none.
+  async websocket(client) {
     const source = await device(client, 'Door 10');
     const early = collector();
     const late = collector();
