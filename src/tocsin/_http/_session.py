@@ -130,6 +130,18 @@ class HttpSession:
         """What a request would carry to say who asks, for a protocol that wants to be told once more."""
         return self._opened().credentials()
 
+    async def renew_credentials(self) -> bool:
+        """See to it that there are newer credentials than those that another protocol has just refused.
+
+        Returns:
+            False if there are none to be had: they are fixed, or the last ones were refused just after they
+            were given.
+
+        Raises:
+            TocsinError: The log-in failed.
+        """
+        return await self._opened().renew_credentials()
+
     def _opened(self) -> Wire:
         if self._wire is None:
             raise ConfigurationError("the HTTP session is not open: use it with `async with`")

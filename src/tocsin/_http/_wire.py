@@ -217,6 +217,11 @@ class Wire:
         finally:
             flow.close()
 
+    async def renew_credentials(self) -> bool:
+        """Log in anew because what `credentials` gave was refused; False if that is of no use."""
+        logins = self._route.logins
+        return logins is not None and await logins.renewed(logins.version)
+
     async def _placed(self, request: Request, flight: Flight) -> Response:
         """Exchange while holding a place among the requests in flight."""
         places = self._places

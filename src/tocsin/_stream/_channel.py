@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,10 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _NORMAL: Final = 1000
 _EXCERPT: Final = 100
 
+# The library logs each frame at DEBUG, and a frame may carry credentials.
+_SILENT: Final = logging.getLogger("tocsin.frames")
+_SILENT.setLevel(logging.CRITICAL + 1)
+
 
 class Frames:
     """One side of a WebSocket after its handshake: no I/O, no clock.
@@ -49,7 +54,7 @@ class Frames:
 
     def __init__(self, settings: ChannelSettings, now: float) -> None:
         self._settings = settings
-        self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=settings.max_bytes)
+        self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=settings.max_bytes, logger=_SILENT)
         self._parts: list[bytes] = []
         self._ping_at = now + settings.ping_every
         self._pinged: bytes | None = None
@@ -234,6 +239,8 @@ class TextChannel:
             return
         async with self._lock:
             data = self._frames.to_send()
+            if not data:  # whoever had the lock took ours along
+                return
             with move_on_after(self._settings.send_within, shield=True) as scope:
                 await self._stream.write(data)
             if scope.cancelled_caught:

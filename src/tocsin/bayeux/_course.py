@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from tocsin._stream._backoff import Backoff
 from tocsin.bayeux._advice import Advice
+from tocsin.bayeux._failures import WornOutError
 from tocsin.bayeux._outputs import Alive, Closed, Delayed, Dropped, Lost, Notice, Output, Send
 from tocsin.bayeux._state import State, Trigger, after
-from tocsin.errors import ProtocolError, TocsinError
+from tocsin.errors import ConnectError, ProtocolError, TocsinError
 
 if TYPE_CHECKING:
     from tocsin.bayeux._failures import Failure
@@ -27,6 +28,10 @@ _HASTY = 1.0
 _HASTY_FREE = 3
 _HASTY_FIRST = 0.25
 _HASTY_MAX = 5.0
+# Connects in a row that fail for another reason than that nobody can be reached: the way there is no good.
+_TURN = 3
+# A server that keeps batches until they are acknowledged sends the same one again and again.
+_UNREADABLE = 2
 
 
 class Course:
@@ -51,6 +56,10 @@ class Course:
         leave_by: When leaving ends, whether the server has answered or not.
         fresh: The next connect is to be answered at once.
         grace: How much longer than asked the server holds a connect.
+        brought: Events came by themselves since the connect went.
+        worn: Why the owner is to look for another transport or address: the last one did not hold, or gave
+            no session.
+        stood: The number of the last session in which a connect succeeded.
         outputs: What is to be told.
     """
 
@@ -64,7 +73,9 @@ class Course:
         self.outputs: list[Output] = []
         self.state = State.NEW
         self.number = 0
+        self.stood = 0
         self.link = 0
+        self.worn: TocsinError | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -81,7 +92,9 @@ class Course:
         self.at = self.command_at = self.sent_at = self.leave_by = 0.0
         self.fresh = True
         self.grace = 0.0
+        self.brought = False
         self._hasty = 0
+        self._unread = 0
         self._channels.forget_session()
         self.link += 1
 
@@ -123,9 +136,10 @@ class Course:
         self.move(Trigger.GOOD)
         self._backoff.good(now)
         self._loss_backoff.good(now)
+        self.stood, self._unread = self.number, 0
         held = not self.fresh
         self.fresh = False
-        self.at = now + max(interval, self._haste(now, empty=empty and held))
+        self.at = now + max(interval, self._haste(now, empty=empty and held and not self.brought))
         self.outputs.append(Alive())
         if interval > self._settings.liveness:
             self.outputs.append(Lost(f"the server asked to wait {interval:.0f} s", session_lost=False))
@@ -139,11 +153,31 @@ class Course:
         """A connect failed; the session may still be there: the same client id, after a wait."""
         if failure.held and self.advice.timeout is not None:
             self.grace = max(0.0, self.advice.timeout - self._settings.ask)
+        if self.acked is not None and isinstance(failure.error, ProtocolError):
+            self._unread += 1
+            if self._unread >= _UNREADABLE:
+                self.lose(now, jitter, "a batch cannot be read", told=False)
+                return
         self.move(Trigger.FAILED)
         self.fresh = True
         self.at = now + self._wait(now, jitter, failure)
-        self._tell_lost(failure.cause, session_lost=False)
+        if self.may_turn and self._backoff.failures >= _TURN and not isinstance(failure.error, ConnectError):
+            self._turn(now, failure)
+        else:
+            self._tell_lost(failure.cause, session_lost=False)
         self._stop_if_spent(failure.error)
+
+    @property
+    def may_turn(self) -> bool:
+        """The owner has another connection type than the present one."""
+        elsewhere = self._settings.elsewhere
+        return elsewhere is not None and self.speaks != (elsewhere,)
+
+    def _turn(self, now: float, failure: Failure) -> None:
+        """The connection type does not hold, though the server can be reached: at once over the other one."""
+        self._again(now, failure.cause)
+        self.worn = WornOutError(f"{self._backoff.failures} connects failed in a row", reason=failure.cause)
+        self._backoff.reset()
 
     def handshake_failed(self, failure: Failure, now: float, jitter: float) -> None:
         """No session came of it: again, on a fresh link, after a wait."""
@@ -152,6 +186,7 @@ class Course:
             # The owner may know another address: finding it is no reason to wait, once.
             self._moved, wait = True, 0.0
         self._again(now + wait, failure.cause)
+        self.worn = failure.error if failure.moved else None
         self._stop_if_spent(failure.error)
 
     def command_failed(self, failure: Failure, now: float, jitter: float) -> None:

@@ -22,7 +22,7 @@ from tocsin.errors import (
     TransportError,
 )
 
-__all__ = ["Failure", "HeldTooLongError", "refusal", "session_unknown"]
+__all__ = ["Failure", "HeldTooLongError", "WornOutError", "refusal", "session_unknown"]
 
 # Request Timeout (also CometD's for the first of two connects), Too Early, Too Many Requests.
 _PASSING_STATUSES = (408, 425, 429)
@@ -31,6 +31,10 @@ _REFUSAL_MOST = 65_536  # bytes; an answer that refuses is short
 
 class HeldTooLongError(RequestTimeoutError):
     """The server kept sending heartbeats, yet held a connect for longer than it was asked to."""
+
+
+class WornOutError(TransportError):
+    """A connection type does not hold: connects over it failed again and again."""
 
 
 @dataclass(frozen=True, slots=True)

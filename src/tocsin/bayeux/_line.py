@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -9,6 +10,7 @@ from anyio import Event, current_time, sleep
 
 from tocsin._http._request import Request
 from tocsin._stream._channel_terms import ChannelSettings
+from tocsin.bayeux._link import known
 from tocsin.bayeux._long_polling import LongPolling
 from tocsin.bayeux._subscriber import Subscriber
 from tocsin.bayeux._ways import Ways
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from tocsin.bayeux._settings import SessionSettings
 
 __all__ = ["MAX_MESSAGE_BYTES", "BayeuxTransport", "Line"]
+
+log = logging.getLogger("tocsin.bayeux")
 
 BayeuxTransport: TypeAlias = Literal["auto", "websocket", "long-polling"]
 
@@ -62,8 +66,8 @@ class Line:
         self._ext = ext
         self._ways = Ways("websocket", "long-polling")
         self._turned = Event()
-        self._sessions = 0
-        self._settings = replace(settings, elsewhere=transport == "auto")
+        self._stood = 0
+        self._settings = replace(settings, elsewhere="long-polling" if transport == "auto" else None)
         self.subscriber = Subscriber(self._connect, settings=self._settings, rng=rng)
 
     def start(self, owner: TaskOwner) -> None:
@@ -85,7 +89,9 @@ class Line:
             await sleep(max(0.0, due - current_time()))
             if self._ways.back_at != due:
                 continue
-            if self.subscriber.idle or not await self._has_web_socket():
+            if self.subscriber.idle:
+                self._ways.stay(current_time(), looked=False)
+            elif not await self._has_web_socket():
                 self._ways.stay(current_time())
             else:
                 self._ways.go_back()
@@ -94,18 +100,20 @@ class Line:
     async def _has_web_socket(self) -> bool:
         from tocsin._stream._channel import open_channel  # whoever polls does not pay for websockets
 
+        found = False
         try:
             async with self._core.session() as http:
                 channel = await open_channel(http, Request("GET", self._paths[0]), self._channel())
                 await channel.aclose()
-        except TocsinError:
-            return False
-        return True
+                found = True
+        except* Exception as group:  # noqa: BLE001 - this task is the client's: nothing may escape from it
+            log.debug("no WebSocket yet: %s", known(group))
+        return found
 
     def _connect(self, error: TocsinError | None) -> LongPolling | WebSocket:
         """A transport for a new session, chosen by what the last try came to."""
-        if self.subscriber.sessions > self._sessions:
-            self._sessions = self.subscriber.sessions
+        if self.subscriber.stood > self._stood:
+            self._stood = self.subscriber.stood
             self._ways.worked()
         before = self._ways.current
         name = self._transport

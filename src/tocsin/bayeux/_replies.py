@@ -6,6 +6,7 @@ No I/O. `Session` is the other half, which decides what to send.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tocsin.bayeux._advice import Advice, Reconnect
@@ -15,11 +16,17 @@ from tocsin.bayeux._messages import Answer, error_code, parse
 from tocsin.bayeux._outputs import Arrived, Kind, Refused, Send, Stands, Unreadable
 from tocsin.bayeux._state import CONNECTING, LIVE, State
 from tocsin.bayeux._subscriptions import Subscriptions
-from tocsin.errors import ConfigurationError, ProtocolError, SubscriptionRefusedError
+from tocsin.errors import (
+    ConfigurationError,
+    PermissionDeniedError,
+    ProtocolError,
+    SubscriptionRefusedError,
+)
 
 if TYPE_CHECKING:
     from tocsin.bayeux._messages import Batch
     from tocsin.bayeux._settings import SessionSettings
+    from tocsin.errors import TocsinError
 
 __all__ = ["Replies"]
 
@@ -54,6 +61,16 @@ class Replies:
     def number(self) -> int:
         """How many sessions the server has given so far."""
         return self._course.number
+
+    @property
+    def stood(self) -> int:
+        """The number of the last session in which a connect succeeded."""
+        return self._course.stood
+
+    @property
+    def worn(self) -> TocsinError | None:
+        """Why another transport or address is to be tried; None: the last one will do."""
+        return self._course.worn
 
     # ── what came of it ──────────────────────────────────────────────────────────────────────────────────
 
@@ -106,7 +123,11 @@ class Replies:
         except ProtocolError:
             course.outputs.append(Unreadable(body))  # the connection carries whole messages: the next is good
             return
-        self._taken(batch, link, now, jitter, ordered=True)
+        if batch.events:
+            course.brought = True
+        # What comes with the reply to a command has an order of its own.
+        ordered = all(answer.channel == "/meta/connect" for answer in batch.answers)
+        self._taken(batch, link, now, jitter, ordered=ordered)
         command = course.command
         if link == course.link and command is not None and not course.operations:
             course.commanded(now)
@@ -116,10 +137,15 @@ class Replies:
         course = self._course
         if link != course.link:
             return
-        out = [send for send in (course.command, course.main) if send is not None]
-        for send in out:
-            self.failed(send, failure, now, jitter)
-        if not out and self.state in CONNECTING:
+        command, main = course.command, course.main
+        if command is not None:
+            told = (
+                main is not None and main.kind is Kind.CONNECT
+            )  # what it may have cost is told of the connect
+            self.failed(command, replace(failure, lossy=False) if told else failure, now, jitter)
+        if main is not None:
+            self.failed(main, failure, now, jitter)
+        elif command is None and self.state in CONNECTING:
             course.connect_failed(failure, now, jitter)
 
     def awaits(self, send: Send) -> bool:
@@ -187,7 +213,10 @@ class Replies:
         if not answer.successful:
             error = refusal("the server refused the handshake", answer.error)
             final = advised is Reconnect.NONE or (advised is None and error_code(answer.error) in (401, 403))
-            self._handshake_refused(Failure(error, fatal=final), now, jitter)
+            # There the credentials come in another place, and the answer is the last word.
+            turns = final and course.may_turn and isinstance(error, PermissionDeniedError)
+            failure = Failure(error, fatal=final and not turns, moved=turns)
+            self._handshake_refused(failure, now, jitter)
             return
         offered = answer.connection_types
         common = [t for t in course.speaks if offered is None or t in offered]
@@ -197,7 +226,7 @@ class Replies:
         elif not common:
             ours, theirs = ", ".join(course.speaks), ", ".join(offered or ())
             text = f"no common connection type: we speak {ours}, the server {theirs or 'none'}"
-            elsewhere = self._settings.elsewhere
+            elsewhere = course.may_turn
             failure = Failure(ConfigurationError(text), fatal=not elsewhere, moved=elsewhere)
             self._handshake_refused(failure, now, jitter)
         elif answer.version is not None and _OLD_VERSION.match(answer.version):

@@ -101,6 +101,7 @@ class Session(Replies):
             if self.state is State.HANDSHAKING:
                 if open_link is not None:
                     course.speaks = (open_link(course.link),)
+                course.worn = None
                 course.main = self._requests.handshake(course.link, course.speaks)
                 sends.append(course.main)
             elif self.state in CONNECTING and course.client_id is not None:
@@ -113,7 +114,7 @@ class Session(Replies):
                     grace=course.grace if ask else 0.0,
                     acked=course.acked,
                 )
-                course.sent_at = now
+                course.sent_at, course.brought = now, False
                 sends.append(course.main)
         return sends
 

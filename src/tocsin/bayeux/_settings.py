@@ -28,7 +28,8 @@ class SessionSettings:
         minimum_delay: What lies between two connects where the first one brought no answer of its own.
         reconnect: When to try again after a failure.
         connection_types: What we can speak, the best first, where the transport does not say.
-        elsewhere: The owner has another transport to turn to when a session cannot be had over one.
+        elsewhere: The connection type to which the owner turns when a session cannot be had over another one,
+            or does not hold; None: there is no choice.
         handshake_ext: Called for every handshake, also the automatic ones: what goes into its `ext`, such as
             credentials.
     """
@@ -40,7 +41,7 @@ class SessionSettings:
     minimum_delay: float = 1.0
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
     connection_types: tuple[str, ...] = ("long-polling",)
-    elsewhere: bool = False
+    elsewhere: str | None = None
     handshake_ext: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -173,6 +173,11 @@ class Subscriber:
         """How many sessions the server has given so far."""
         return self._session.number
 
+    @property
+    def stood(self) -> int:
+        """How many sessions there had been when a connect succeeded last."""
+        return self._session.stood
+
     # ── one turn ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _turn(self) -> None:
@@ -223,18 +228,19 @@ class Subscriber:
         if self._session.client_id is not None:
             self._last_error = None
         if isinstance(duplex := self._links.get(link), DuplexLink):
-            duplex.settle(self._session.awaits)
+            duplex.settle()
 
     def _open_link(self, number: int) -> str:
         """Have a new session's transport made; what is spoken on it."""
         assert self._tasks is not None  # noqa: S101 - only `run` turns
-        transport = self._connect(self._last_error)
+        transport = self._connect(self._session.worn or self._last_error)
         if isinstance(transport, DuplexTransport):
             duplex = self._links[number] = DuplexLink(
                 transport,
                 said=lambda body: self._done(number, Reply(body)),
                 broke=lambda failure: self._done(number, failure),
-                elsewhere=self._settings.elsewhere,
+                awaits=self._session.awaits,
+                elsewhere=self._settings.elsewhere not in (None, transport.name),
             )
             self._tasks.start_soon(duplex.listen, name="bayeux listener")
         else:

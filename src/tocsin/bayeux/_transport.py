@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tocsin.errors import TocsinError
+
 __all__ = ["DuplexTransport", "Reply", "Transport"]
 
 
@@ -66,15 +68,23 @@ class DuplexTransport(Protocol):
     name: str
     """The connection type, such as ``websocket``."""
 
+    @property
+    def heard_at(self) -> float:
+        """When the last byte came on the present connection (monotonic); minus infinity without one."""
+        ...
+
     async def send(self, messages: bytes, *, limit: float) -> None:
         """Send messages.
+
+        On a connection that breaks at it, it returns: whoever waits in `receive` is told, and all that was
+        under way is lost, this included. Cancelling it sends them whole or not at all.
 
         Args:
             messages: A JSON array.
             limit: Seconds that opening a connection may take.
 
         Raises:
-            TransportError: They did not leave, or perhaps did not.
+            TransportError: No connection could be opened.
             StatusError: The server refused the connection.
             ProtocolError: The server does not speak this there.
         """
@@ -83,6 +93,7 @@ class DuplexTransport(Protocol):
     async def receive(self) -> list[bytes]:
         """Wait for what the server says: bodies, each an array or one message. Waits for a connection too.
 
+        When it raises, the connection is forgotten at once: the next `send` opens another one.
         Cancelling it loses nothing.
 
         Raises:
@@ -90,8 +101,8 @@ class DuplexTransport(Protocol):
         """
         ...
 
-    def hang_up(self) -> None:
-        """Give the connection up, without a goodbye; whoever waits in `receive` is told."""
+    def hang_up(self, error: TocsinError) -> bool:
+        """Give the connection up; `receive` raises the error. False if there is no connection."""
         ...
 
     async def aclose(self) -> None:

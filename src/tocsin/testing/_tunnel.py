@@ -174,6 +174,8 @@ class Tunnel:
             raise httpx.WriteError("the connection is gone")
         if self._silent:
             return  # nobody is there, and nobody says so
+        if not buffer:  # to the frames it would be the end
+            return
         self.heard += 1
         if self.on_bytes is not None:
             self.on_bytes()

@@ -10,6 +10,7 @@ import anyio
 
 from tocsin.bayeux import BayeuxClient
 from tocsin.testing import in_process
+from unit.bayeux.bayeux_sockets import Sockets
 
 if TYPE_CHECKING:
     from unit.bayeux.bayeux_peer import Server
@@ -29,7 +30,8 @@ class Web:
         self.answering = True
         self.in_flight = self.most = 0
         self.web_socket = False
-        self.sockets = 0
+        self.tried = 0
+        self.sockets = Sockets(server)
         self.scopes: list[Any] = []
 
     async def __call__(self, scope, receive, send) -> None:
@@ -52,22 +54,14 @@ class Web:
             self.in_flight -= 1
 
     async def socket(self, scope, receive, send) -> None:
-        """Speak on a WebSocket: events whenever they come, replies as they are ready."""
-        await receive()
-        self.sockets += 1
+        """Speak on a WebSocket, where there are any."""
+        self.tried += 1
         if not self.web_socket or scope["path"] != self.path:
+            await receive()
             await send({"type": "websocket.close"})
             return
-        await send({"type": "websocket.accept"})
         self.scopes.append(scope)
-        async with anyio.create_task_group() as tasks:
-            while (message := await receive())["type"] == "websocket.receive":
-                tasks.start_soon(self.said, message["text"].encode(), send)
-            tasks.cancel_scope.cancel()
-
-    async def said(self, body: bytes, send) -> None:
-        if not self.server.frozen:
-            await send({"type": "websocket.send", "text": (await self.server.handle(body)).decode()})
+        await self.sockets(scope, receive, send)
 
     async def answer(self, scope, body, headers, receive, send) -> None:
         status = 404 if scope["path"] != self.path else self.status

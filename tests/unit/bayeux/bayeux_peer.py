@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from tocsin.bayeux._settings import SessionSettings
 from tocsin.bayeux._subscriber import Subscriber
 from tocsin.bayeux._transport import Reply
 from tocsin.errors import ConnectError, RequestTimeoutError, TransportError
+from unit.bayeux.bayeux_sockets import Sockets, sockets_of
 
 PATIENCE = 10.0
 
@@ -27,6 +28,8 @@ class Client:
     seen: float = 0.0
     held: anyio.Event | None = None
     cookie: str = ""
+    batch: int = 0
+    kept: list[tuple[int, list[dict[str, Any]]]] = field(default_factory=list)
 
 
 class Server:
@@ -40,9 +43,12 @@ class Server:
         busy: Channels that are not subscribed for now.
         rude: It says untrue things, so that sessions may stay behind.
         rewrite: Changes an answer before it leaves.
+        acks: It keeps what it sends until that is acknowledged, if it is asked to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, way: str = "long-polling") -> None:
+        self.way = way
+        self.acks = False
         self.clients: dict[str, Client] = {}
         self.requests: list[list[dict[str, Any]]] = []
         self.log: list[str] = []
@@ -56,12 +62,19 @@ class Server:
         self.transports: list[Wire] = []
         self.numbers = 0
         self.cut = anyio.Event()
+        self.bell = anyio.Event()
 
     def publish(self, channel: str, data: Any) -> None:
         for client in self.clients.values():
             if any(matches(pattern, channel) for pattern in client.channels):
                 client.queue.append({"channel": channel, "data": data})
-                self.release(client)
+                if self.way != "websocket" or self.acks:
+                    self.release(client)
+        self.ring()
+
+    def ring(self) -> None:
+        bell, self.bell = self.bell, anyio.Event()
+        bell.set()
 
     def release(self, client: Client) -> None:
         if client.held is not None:
@@ -95,15 +108,18 @@ class Server:
         if message["channel"] == "/meta/handshake":
             self.numbers += 1
             self.clients[f"c{self.numbers}"] = Client(seen=now)
-            types = ["long-polling", "callback-polling"]
+            types = ["long-polling", "websocket"] if self.way == "auto" else [self.way, "callback-polling"]
+            ext = {"ext": {"ack": True}} if self.acks and message["ext"]["ack"] else {}
             return [
-                {**reply, "clientId": f"c{self.numbers}", "supportedConnectionTypes": types, "version": "1.0"}
-            ]
+                {**reply, "clientId": f"c{self.numbers}", "supportedConnectionTypes": types, "version": "1.0",
+                 **ext}
+            ]  # fmt: skip
         client = self.clients.get(message.get("clientId", ""))
         if client is None:
             return [{**reply, "successful": False, "error": "402::session_unknown",
                      "advice": {"reconnect": "handshake", "interval": 0}}]  # fmt: skip
         if message["channel"] == "/meta/connect":
+            client.kept = [kept for kept in client.kept if kept[0] > message.get("ext", {}).get("ack", 0)]
             await self.hold(client, message["advice"]["timeout"] / 1000)
             reply["advice"] = {"reconnect": "retry", "interval": 0, "timeout": 30000}
         elif message["channel"] == "/meta/disconnect":
@@ -120,12 +136,19 @@ class Server:
                 client.queue += [{"channel": name, "data": d} for d in self.late.pop(name, [])]
             else:
                 client.channels.discard(name)
-        events, client.queue = client.queue, []
         client.seen = anyio.current_time()
+        if self.acks and message["channel"] != "/meta/connect":
+            return [reply]
+        events, client.queue = client.queue, []
+        if self.acks:
+            client.batch += 1
+            client.kept.append((client.batch, events))
+            events = [event for _, batch in client.kept for event in batch]
+            reply["ext"] = {"ack": client.batch}
         return [*events, reply]
 
     async def hold(self, client: Client, seconds: float) -> None:
-        if client.queue or seconds == 0:
+        if client.queue or any(events for _, events in client.kept) or seconds == 0:
             return
         assert client.held is None, "two connects are outstanding"
         client.held = anyio.Event()
@@ -247,13 +270,16 @@ def subscriber_of(server: Server, connect: Any = None, **settings: Any) -> Subsc
 
 
 @asynccontextmanager
-async def serving(server: Server, connect: Any = None, **settings: Any):
+async def serving(server: Server, connect: Any = None, *, app: Sockets | None = None, **settings: Any):
     """A subscriber that runs; afterwards every transport is closed and the server knows of no session."""
-    subscriber = subscriber_of(server, connect, **settings)
-    owner = TaskOwner("test")
-    async with owner.open():
-        owner.start(subscriber.run, "subscriber")
-        yield subscriber
+    async with AsyncExitStack() as stack:
+        if connect is None and server.way == "websocket":
+            connect = await stack.enter_async_context(sockets_of(server, app))
+        subscriber = subscriber_of(server, connect, **settings)
+        owner = TaskOwner("test")
+        async with owner.open():
+            owner.start(subscriber.run, "subscriber")
+            yield subscriber
     assert all(t.closed and not t.polls and not t.commands for t in server.transports)
     if not server.down and not server.frozen and not server.rude:
         assert not server.clients

@@ -12,9 +12,15 @@ from unit.bayeux.bayeux_peer import Ear, Server, Wire, serving, subscriber_of
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_events_flow_from_the_very_answer_to_the_subscription():
+@pytest.fixture(params=["long-polling", "websocket"])
+def way(request):
+    """What is spoken; over WebSocket the transport, its frames and the HTTP before them are the real ones."""
+    return request.param
+
+
+async def test_events_flow_from_the_very_answer_to_the_subscription(way):
     """bayeux.md 6.33, 6.17."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     server.late["/a/1"] = ["early"]
     async with serving(server) as subscriber:
         subscriber.add(ear, ["/a/1"])
@@ -29,9 +35,9 @@ async def test_events_flow_from_the_very_answer_to_the_subscription():
     assert not ear.all("lost")
 
 
-async def test_a_second_listener_need_not_wait_for_the_held_poll():
+async def test_a_second_listener_need_not_wait_for_the_held_poll(way):
     """bayeux.md 6.55."""
-    server, first, second, third = Server(), Ear(), Ear(), Ear()
+    server, first, second, third = Server(way), Ear(), Ear(), Ear()
     async with serving(server) as subscriber:
         subscriber.add(first, ["/a"])
         await first.hears("attached")
@@ -44,9 +50,9 @@ async def test_a_second_listener_need_not_wait_for_the_held_poll():
     assert server.log.count("/meta/handshake") == 1
 
 
-async def test_two_listeners_share_a_channel():
+async def test_two_listeners_share_a_channel(way):
     """bayeux.md 6.35."""
-    server, one, two = Server(), Ear(), Ear()
+    server, one, two = Server(way), Ear(), Ear()
     async with serving(server) as subscriber:
         first, second = subscriber.add(one, ["/a/*", "/a/1"]), subscriber.add(two, ["/a/*"])
         await one.hears("attached")
@@ -65,7 +71,7 @@ async def test_two_listeners_share_a_channel():
     assert server.log.count("/meta/subscribe") == 2
 
 
-async def test_a_listener_that_raises_harms_nobody(caplog):
+async def test_a_listener_that_raises_harms_nobody(way, caplog):
     """bayeux.md 6.38."""
 
     class Bad(Ear):
@@ -74,7 +80,7 @@ async def test_a_listener_that_raises_harms_nobody(caplog):
 
         on_alive = on_attached = on_lost = on_events  # type: ignore[assignment]
 
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server) as subscriber:
         subscriber.add(Bad(), ["/a"])
         subscriber.add(ear, ["/a"])
@@ -86,9 +92,9 @@ async def test_a_listener_that_raises_harms_nobody(caplog):
     assert "listener raised" in caplog.text
 
 
-async def test_a_server_that_is_killed_and_restarted_is_followed_again():
+async def test_a_server_that_is_killed_and_restarted_is_followed_again(way):
     """bayeux.md 6.27, 6.28: without any call by the application; the loss is told."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server) as subscriber:
         subscriber.add(ear, ["/a"])
         await ear.hears("attached")
@@ -107,9 +113,9 @@ async def test_a_server_that_is_killed_and_restarted_is_followed_again():
     assert all(t.closed for t in server.transports)
 
 
-async def test_a_server_that_freezes_for_a_moment_keeps_the_session():
+async def test_a_server_that_freezes_for_a_moment_keeps_the_session(way):
     """bayeux.md 6.26."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server) as subscriber:
         subscriber.add(ear, ["/a"])
         await ear.hears("attached")
@@ -121,9 +127,9 @@ async def test_a_server_that_freezes_for_a_moment_keeps_the_session():
     assert server.log.count("/meta/subscribe") == 1
 
 
-async def test_a_dead_peer_is_noticed_within_liveness():
+async def test_a_dead_peer_is_noticed_within_liveness(way):
     """bayeux.md 6.15, design §2.4."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server) as subscriber:
         subscriber.add(ear, ["/a"])
         await ear.hears("alive", 2)
@@ -175,9 +181,9 @@ async def test_a_transport_that_raises_anything_is_survived(caplog):
     assert len(ear.all("lost")) == 3
 
 
-async def test_a_refused_channel_is_told_to_its_own_listener():
+async def test_a_refused_channel_is_told_to_its_own_listener(way):
     """bayeux.md 6.31."""
-    server, good, poor = Server(), Ear(), Ear()
+    server, good, poor = Server(way), Ear(), Ear()
     server.denied = {"/secret"}
     async with serving(server) as subscriber:
         subscriber.add(poor, ["/secret"])
@@ -191,8 +197,8 @@ async def test_a_refused_channel_is_told_to_its_own_listener():
     assert not poor.all("attached")
 
 
-async def test_who_has_to_wait_for_a_channel_is_told_why_and_nobody_else():
-    server, good, late = Server(), Ear(), Ear()
+async def test_who_has_to_wait_for_a_channel_is_told_why_and_nobody_else(way):
+    server, good, late = Server(way), Ear(), Ear()
     async with serving(server) as subscriber:
         subscriber.add(good, ["/a"])
         await good.hears("attached")
@@ -205,9 +211,9 @@ async def test_who_has_to_wait_for_a_channel_is_told_why_and_nobody_else():
     assert not good.all("lost")
 
 
-async def test_a_renewed_session_takes_everything_along():
+async def test_a_renewed_session_takes_everything_along(way):
     """Recovery: a session that was caught losing messages is replaced, and the old one is ended."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server) as subscriber:
         subscriber.add(ear, ["/a", "/b/*"])
         await ear.hears("attached")
@@ -292,9 +298,9 @@ async def test_an_error_of_the_owner_is_final_and_told(error, caplog):
 
 
 @pytest.mark.parametrize("trouble", ["none", "frozen", "down"])
-async def test_closing_is_bounded_whatever_the_server_does(trouble):
+async def test_closing_is_bounded_whatever_the_server_does(way, trouble):
     """bayeux.md 6.48."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server, close_timeout=2.0) as subscriber:
         subscriber.add(ear, ["/a"])
         await ear.hears("attached")
@@ -305,9 +311,9 @@ async def test_closing_is_bounded_whatever_the_server_does(trouble):
     assert ear.told[-1] == ("closed", None)
 
 
-async def test_removing_is_bounded_and_may_be_repeated():
+async def test_removing_is_bounded_and_may_be_repeated(way):
     """bayeux.md 6.48, 6.52."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server, close_timeout=2.0) as subscriber:
         registration = subscriber.add(ear, ["/a"])
         await ear.hears("attached")
@@ -322,9 +328,9 @@ async def test_removing_is_bounded_and_may_be_repeated():
         assert len(ear.told) == told
 
 
-async def test_removing_one_of_two_is_bounded_too():
+async def test_removing_one_of_two_is_bounded_too(way):
     """bayeux.md 6.42, 6.48: the unsubscribe is not answered, and nobody waits for it."""
-    server, one, two = Server(), Ear(), Ear()
+    server, one, two = Server(way), Ear(), Ear()
     async with serving(server, close_timeout=2.0) as subscriber:
         first = subscriber.add(one, ["/a"])
         subscriber.add(two, ["/b"])
@@ -378,8 +384,8 @@ async def test_a_farewell_that_is_not_heard_is_given_up():
         assert server.transports[0].closed
 
 
-async def test_an_idle_subscriber_holds_no_session():
-    server, ear = Server(), Ear()
+async def test_an_idle_subscriber_holds_no_session(way):
+    server, ear = Server(way), Ear()
     async with serving(server) as subscriber:
         for n in (1, 2, 3):
             registration = subscriber.add(ear, ["/a"])
@@ -390,9 +396,9 @@ async def test_an_idle_subscriber_holds_no_session():
             assert all(t.closed for t in server.transports)
 
 
-async def test_a_listener_may_let_go_or_renew_while_it_is_told():
+async def test_a_listener_may_let_go_or_renew_while_it_is_told(way):
     """bayeux.md 6.30."""
-    server = Server()
+    server = Server(way)
 
     class Quitter(Ear):
         def on_lost(self, **what):
@@ -461,9 +467,9 @@ async def test_a_thousand_reconnects_leave_nothing_behind():
     assert len(server.transports) == 101
 
 
-async def test_an_idle_stream_costs_two_requests_a_minute():
+async def test_an_idle_stream_costs_two_requests_a_minute(way):
     """Design §2, promise 6."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     async with serving(server) as subscriber:
         subscriber.add(ear, ["/a"])
         await ear.hears("attached")
@@ -473,9 +479,9 @@ async def test_an_idle_stream_costs_two_requests_a_minute():
     assert not ear.all("lost")
 
 
-async def test_a_flapping_server_is_not_stormed():
+async def test_a_flapping_server_is_not_stormed(way):
     """Design §2, promise 6."""
-    server, ear = Server(), Ear()
+    server, ear = Server(way), Ear()
     server.rude = True
     server.rewrite = lambda requests, answers: (
         [
