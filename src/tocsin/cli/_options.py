@@ -39,6 +39,7 @@ class Transport(StrEnum):
     """How changes come."""
 
     AUTO = "auto"
+    WEBSOCKET = "websocket"
     LONG_POLLING = "long-polling"
     POLLING = "polling"
 

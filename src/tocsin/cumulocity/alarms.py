@@ -83,7 +83,8 @@ class Alarms(AlarmBulk, AlarmReading, AlarmWriting):
                 the oldest for good and says so by a `Gap`; "block" is refused, because the real-time
                 API does not keep what is not taken.
             buffer: Changes that may wait for the consumer.
-            transport: "long-polling", or "polling" for reads alone, every 10 s. "auto" is the former.
+            transport: "websocket", "long-polling", or "polling" for reads alone, every 10 s. "auto" takes a
+                WebSocket where there is one and long polling where there is none.
             checkpoint: For a later version.
 
         Raises:
