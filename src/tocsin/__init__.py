@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Level,
         Origin,
         Phase,
+        StreamHealth,
         StreamState,
         StreamStats,
         Unset,
@@ -92,6 +93,7 @@ __all__ = [
     "ServerError",
     "StateChange",
     "StatusError",
+    "StreamHealth",
     "StreamState",
     "StreamStats",
     "SubscriptionRefusedError",
@@ -121,8 +123,8 @@ _HOMES = {
         "TocsinError", "TransportError", "UnprocessableError",
     ),
     "tocsin.models": (
-        "UNSET", "Action", "AlarmLike", "Change", "Gap", "Level", "Origin", "Phase", "StreamState",
-        "StreamStats", "Unset",
+        "UNSET", "Action", "AlarmLike", "Change", "Gap", "Level", "Origin", "Phase", "StreamHealth",
+        "StreamState", "StreamStats", "Unset",
     ),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -22,6 +22,7 @@ __all__ = [
     "Origin",
     "Phase",
     "StreamState",
+    "StreamHealth",
     "StreamStats",
     "Unset",
 ]
@@ -207,6 +208,8 @@ class StreamStats:
         connected_at: When the live channel was last established.
         last_live_at: When the last live message arrived.
         last_sweep_at: When the last complete sweep ended.
+        last_alive_at: When the live channel last proved that all that was sent had arrived.
+        gap_since: Since when changes may be missing that have not been read back yet; None: none are.
     """
 
     received: int = 0
@@ -226,3 +229,38 @@ class StreamStats:
     connected_at: datetime | None = None
     last_live_at: datetime | None = None
     last_sweep_at: datetime | None = None
+    last_alive_at: datetime | None = None
+    gap_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHealth:
+    """What a readiness probe wants to know of a stream; a snapshot that does not change.
+
+    Ages are seconds, None where there is nothing to count from.
+
+    Attributes:
+        state: What the stream is doing.
+        cause: Why it is not simply connected, in a few words.
+        ready: It is attached, and nothing is known to be missing.
+        state_age: For how long it has been doing so.
+        alive_age: Since the live channel last proved that it works.
+        attached_age: How long the subscription has stood; None while there is none.
+        sweep_age: Since the last complete read of what had changed.
+        gap_age: Since when changes may be missing that have not been read back yet.
+        backlog: Changes that wait for the consumer.
+    """
+
+    state: StreamState
+    cause: str | None
+    ready: bool
+    state_age: float
+    alive_age: float | None
+    attached_age: float | None
+    sweep_age: float | None
+    gap_age: float | None
+    backlog: int
+
+    def as_json(self) -> dict[str, str | float | bool | None]:
+        """The same as JSON knows it."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"state": self.state.value}

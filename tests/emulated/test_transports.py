@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import anyio
 import pytest
 
 from emulated.following import POLLED, following, tenant, until
-from tocsin import AuthenticationError, Gap
+from tocsin import AuthenticationError, Gap, StreamState
 from tocsin.cumulocity import BasicAuth, Cumulocity
 from tocsin.emulator import BayeuxSettings, Fault
 
@@ -111,3 +113,36 @@ async def test_leaving_a_server_that_is_gone_is_bounded(way):
             begun = anyio.current_time()
         assert anyio.current_time() - begun <= 3
         site.emulator.come_up()
+
+
+async def test_health_tells_what_a_probe_asks_for():
+    async with tenant() as site, site.client() as client:
+        stream = client.alarms.changes()
+        assert (stream.health().state, stream.health().ready) == (StreamState.RECONNECTING, False)
+        async with stream:
+            await anyio.sleep(200)
+            health = stream.health()
+            assert health.ready
+            assert health.cause is None
+            assert health.alive_age is not None
+            assert health.sweep_age is not None
+            assert health.alive_age <= 45 < health.attached_age <= health.state_age <= 201
+            assert health.sweep_age <= 61
+            assert (health.gap_age, health.backlog) == (None, 0)
+            assert json.loads(json.dumps(health.as_json())) == {
+                name: getattr(health, name) for name in health.__slots__
+            }
+            add(site)
+            assert await until(lambda: stream.health().backlog == 1, 10)
+            site.emulator.go_down()
+            await anyio.sleep(100)
+            health = stream.health()
+            assert not health.ready
+            assert health.state is StreamState.RECONNECTING
+            assert health.attached_age is None
+            assert health.gap_age >= 99
+            assert health.alive_age >= 99
+            site.emulator.come_up()
+            assert await until(lambda: stream.health().ready, 200)
+            assert stream.stats.gap_since is None
+        assert stream.health().state is StreamState.CLOSED

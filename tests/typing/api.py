@@ -22,6 +22,7 @@ from tocsin import (
     Request,
     Response,
     RetryPolicy,
+    StreamHealth,
     StreamState,
     StreamStats,
 )
@@ -120,6 +121,7 @@ async def following(c8y: Cumulocity) -> None:
             assert_type(change, Change[Alarm])
     assert_type(stream.state, StreamState)
     assert_type(stream.stats, StreamStats)
+    assert_type(stream.health(), StreamHealth)
 
 
 def alike(alarm: Alarm) -> AlarmLike:

@@ -121,6 +121,8 @@ class Follower(Reader[A], Generic[R, A]):
             connected_at=stats.connected_at and shown(stats.connected_at),
             last_live_at=stats.last_live_at and shown(stats.last_live_at),
             last_sweep_at=stats.last_sweep_at and shown(stats.last_sweep_at),
+            last_alive_at=stats.last_alive_at and shown(stats.last_alive_at),
+            gap_since=stats.gap_since and shown(stats.gap_since),
             delivered=self.buffer.delivered,
             dropped=self.buffer.dropped,
             conflated=self.buffer.conflated,

@@ -55,6 +55,10 @@ class StateBoard:
         self.current = StateChange(StreamState.RECONNECTING, None, wall(), platform, site)
         self._keep(self.current)
 
+    def now(self) -> datetime:
+        """The clock that dates the changes."""
+        return self._wall()
+
     def post(self, state: StreamState, cause: str | None) -> None:
         """Set the state. Posting what stands already, or anything after `CLOSED`, does nothing."""
         now = self.current

@@ -11,9 +11,10 @@ from anyio import CancelScope, move_on_after
 
 from tocsin._stream._states import StateChange, StateChanges
 from tocsin.errors import ConfigurationError, GapError, RequestTimeoutError
-from tocsin.models import Change, Gap, StreamState
+from tocsin.models import Change, Gap, StreamHealth, StreamState
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from types import TracebackType
 
     from tocsin._stream._owner import TaskOwner
@@ -183,6 +184,28 @@ class ChangeStream(Generic[A]):
             return stats
         changes = sum(1 for item in self._batch if type(item) is Change)
         return replace(stats, delivered=stats.delivered - changes, buffered=stats.buffered + changes)
+
+    def health(self) -> StreamHealth:
+        """What a readiness probe of a daemon asks for: cheap, from any task of the event loop."""
+        board, stats = self._reader.board, self.stats
+        current, now = board.current, board.now()
+
+        def age(since: datetime | None) -> float | None:
+            return None if since is None else max(0.0, (now - since).total_seconds())
+
+        state = current.state
+        attached = state not in (StreamState.RECONNECTING, StreamState.CLOSED)
+        return StreamHealth(
+            state=state,
+            cause=current.cause,
+            ready=state is StreamState.CONNECTED and stats.gap_since is None,
+            state_age=age(current.at) or 0.0,
+            alive_age=age(stats.last_alive_at),
+            attached_age=age(stats.connected_at) if attached else None,
+            sweep_age=age(stats.last_sweep_at),
+            gap_age=age(stats.gap_since),
+            backlog=stats.buffered,
+        )
 
     def _start(self) -> None:
         if self._closed:

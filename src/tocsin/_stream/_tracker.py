@@ -321,4 +321,6 @@ class Tracker(Schedule[A]):
             connected_at=self._connected_at,
             last_live_at=self._live_at,
             last_sweep_at=self._swept_at,
+            last_alive_at=self._alive_at,
+            gap_since=None if self._loss is None else self._loss.since,
         )

@@ -7,7 +7,7 @@ listeners told. Nothing in a turn awaits, so that no listener ever sees a half-c
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from anyio import CancelScope, create_task_group, current_time, move_on_after
 from anyio import Event as Flag
@@ -55,6 +55,8 @@ __all__ = ["Subscriber"]
 
 log = logging.getLogger("tocsin.bayeux")
 
+_HUSH: Final = 60.0  # seconds between two outages that are logged aloud
+
 
 class Subscriber:
     """One Bayeux session, shared by any number of listeners.
@@ -93,6 +95,8 @@ class Subscriber:
         self._wake: Flag | None = None
         self._woken = False
         self._ended = False
+        self._broken = False
+        self._hushed_until = float("-inf")
 
     # ── what the owner calls ─────────────────────────────────────────────────────────────────────────────
 
@@ -294,11 +298,11 @@ class Subscriber:
             case Arrived():
                 self._dispatch(output)
             case Alive():
+                self._broken = False
                 for registration in list(self._registrations):
                     registration.alive()
             case Lost():
-                words = f": {output.words}" if output.words else ""
-                log.info("Bayeux: %s%s", output.cause, words)
+                self._log_lost(output)
                 for registration in list(self._registrations):
                     registration.lost(output.cause, session_lost=output.session_lost)
             case Delayed():
@@ -321,6 +325,16 @@ class Subscriber:
                 log.warning("Bayeux: %s", output.text)
             case Stands():
                 log.debug("Bayeux: subscribed to %s", output.channel)
+
+    def _log_lost(self, lost: Lost) -> None:
+        """An outage reaches the log once, and a server that flaps once a minute."""
+        now = current_time()
+        words = f": {lost.words}" if lost.words else ""
+        loud = not self._broken and now >= self._hushed_until
+        log.log(logging.INFO if loud else logging.DEBUG, "Bayeux: %s%s", lost.cause, words)
+        if loud:
+            self._hushed_until = now + _HUSH
+        self._broken = True
 
     def _dispatch(self, arrived: Arrived) -> None:
         """Give each listener its events, each once, in one batch."""

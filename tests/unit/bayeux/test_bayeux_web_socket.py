@@ -417,3 +417,24 @@ async def test_hundreds_of_new_sockets_leave_nothing_behind():
         assert len(link._waiting) <= 1
         assert len(app.wires) == 1
     assert len(ear.all("lost")) == 200 + 20  # a restart is told twice: cut off, then forgotten
+
+
+@pytest.mark.parametrize("way", ["long-polling", "websocket"])
+async def test_a_server_that_flaps_does_not_fill_the_log(way, caplog):
+    """An outage reaches the log once, however often it is tried again."""
+    caplog.set_level("INFO", "tocsin")
+    server, ear = Server(way), Ear()
+    async with serving(server) as subscriber:
+        subscriber.add(ear, ["/a"])
+        await ear.hears("attached")
+        for _ in range(120):
+            await anyio.sleep(1)
+            server.reset()
+        server.down = True
+        server.reset()
+        await anyio.sleep(600)
+        told = len(ear.all("lost"))
+        server.down = False
+        await ear.hears("attached", len(ear.all("attached")) + 1)
+    assert told > 30
+    assert 1 <= len(caplog.records) <= 4
