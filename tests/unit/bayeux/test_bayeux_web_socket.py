@@ -101,7 +101,7 @@ async def test_a_lost_pong_closes_the_socket_and_fails_what_is_out():
         await ear.hears("attached", 2)
         await other.hears("attached")
     assert len(ear.all("lost")) <= 2  # the session may not outlive so long a silence
-    assert app.opened == 2
+    assert app.opened <= 3
 
 
 async def test_what_an_old_socket_still_holds_harms_nothing_on_the_new_one():
