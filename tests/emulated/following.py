@@ -63,6 +63,8 @@ class Site:
     emulator: Emulator
     server: InProcessServer
     wall: VirtualWallClock
+    ours: VirtualWallClock
+    """The client's clock; it shows the same unless somebody sets one of them."""
 
     def wrong(self, seen: Seen, *, since: int | None = None) -> list[Any]:
         return self.emulator.ledger.lost(seen.fold, since=since)
@@ -71,13 +73,14 @@ class Site:
         return self.emulator.ledger.duplicates(seen.changes)
 
     def client(self, **options: Any) -> Cumulocity:
-        settings: dict[str, Any] = {"clock": self.wall, "rng": random.Random(5), **options}
-        return Cumulocity(
-            self.server.url,
-            BasicAuth("demo", "demo", tenant="t1"),
-            transport_factory=self.server.transport_factory,
-            **settings,
-        )
+        settings: dict[str, Any] = {
+            "auth": BasicAuth("demo", "demo", tenant="t1"),
+            "clock": self.ours,
+            "rng": random.Random(5),
+            "transport_factory": self.server.transport_factory,
+            **options,
+        }
+        return Cumulocity(self.server.url, **settings)
 
     def requests(self) -> int:
         """How many requests the platform has answered or is holding."""
@@ -89,7 +92,10 @@ async def tenant(**options: Any) -> AsyncIterator[Site]:
     wall = VirtualWallClock()
     emulator = Emulator(clock=wall, rng=random.Random(3), **options)
     async with in_process(emulator) as server:
-        yield Site(emulator, server, wall)
+        ours = VirtualWallClock()
+        ours()  # both begin now
+        wall()
+        yield Site(emulator, server, wall, ours)
 
 
 def without_sweeps(client: Cumulocity, **options: Any) -> ChangeStream[Alarm]:
@@ -105,14 +111,16 @@ async def following(stream: Any, *, pause: float = 0.0) -> AsyncIterator[Seen]:
 
 
 @asynccontextmanager
-async def consuming(stream: Any, *, pause: float = 0.0) -> AsyncIterator[Seen]:
-    """Take in what a stream that was entered gives while the body runs."""
+async def consuming(stream: Any, *, pause: float = 0.0, log: Any = None) -> AsyncIterator[Seen]:
+    """Take in what a stream that was entered gives while the body runs; `log.note` is told of each item."""
     seen = Seen()
 
     async def consume() -> None:
         try:
             async for item in stream:
                 seen.take(item)
+                if log is not None:
+                    log.note(item)
                 if pause and len(seen.changes) % 20 == 0:
                     await anyio.sleep(pause)
         except TocsinError as error:

@@ -1,240 +1,244 @@
-"""A quarter of an hour of a bad network and a bad server in a second or two, with the default policies.
+"""Hours of a bad network and a bad server in seconds, with the default policies: deterministic simulation.
 
-    PYTHONPATH=tests python -m emulated.simulation --seeds 100
+    PYTHONPATH=tests python -m emulated.simulation --hours 1 --seeds 100 --transport long-polling
 
-runs many and prints those that went wrong. Under the virtual clock a seed on asyncio always does the same.
+Client, network and emulator run in one process under a clock that jumps. The platform, the consumer, the
+writes, every fault, every delay and, on trio, the order in which tasks run are drawn from one seed, which
+replays exactly: the hash of all that passed is the same each time (`--replay`).
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
-from dataclasses import dataclass, field
+import time
+from collections import Counter
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from emulated.following import Seen, Site, following, tenant, until
-from tocsin import RecoveryPolicy
-from tocsin.emulator import BayeuxSettings, Behaviour, Fault
+from emulated.following import Seen, Site, consuming, tenant, until
+from emulated.network import Log, Network
+from emulated.worlds import Trouble, World, Writers, draw, recovery
+from tocsin.cumulocity import OAuthInternal
+from tocsin.cumulocity.changes import follow
+from tocsin.emulator import Entry, essence
 from tocsin.testing import virtual_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator
+
+    from tocsin import Cumulocity
 
 RECOVERY_TIME = 45 + 60 + 30 + 30
 RECONCILE = 900.0
 SPAN = 900.0
-"""Virtual seconds of trouble."""
+"""Virtual seconds of trouble, unless another span is asked for."""
 
-FAULTS = (
-    Fault("forget", channel="/meta/connect"),
-    Fault("forget", channel="/meta/connect", advise=False),
-    Fault("forget", channel="/meta/subscribe", advise=False),
-    Fault("lose", channel="/alarms/*", times=3),
-    Fault("duplicate", channel="/alarms/*", times=3),
-    Fault("garble", channel="/alarms/*", times=2),
-    Fault("status", path="/alarm/*", status=503, times=5),
-    Fault("status", path="/alarm/*", status=429, retry_after="20", times=2),
-    Fault("status", path="/alarm/*", status=401, times=1),
-    Fault("status", path="/alarm/*", status=403, times=1),
-    Fault("status", path="/alarm/alarms/*", status=404, body="<html>not here</html>", times=2),
-    Fault("cut", path="/alarm/*", size=300, times=3),
-    Fault("silence", path="/alarm/*", size=100, times=1),
-    Fault("body", path="/alarm/*", body='{"alarms":[]}', times=1, method="GET", query="withTotal"),
-    Fault("delay", path="/alarm/*", seconds=12, times=2),
-    Fault("drip", path="/alarm/*", seconds=0.2, size=200, times=1),
-    Fault("status", path="/notification/*", status=502, body="<html>Bad Gateway</html>", times=3),
-    Fault("status", path="/notification/*", status=429, retry_after="30", times=1),
-    Fault("body", path="/notification/*", body="[{", times=2),
-    Fault("body", path="/notification/*", body="", times=2),
-    Fault("drop", path="/notification/*", when="reply", times=2),
-    Fault("hang", path="/notification/*", times=1),
-)
-
-
-LIES = (
-    Fault("reorder", channel="/alarms/*", times=3),
-    Fault("stale", path="/alarm/*", seconds=20, times=3),
-)
-"""A platform whose nodes disagree: the order of changes cannot be known, but the end must still be right."""
+UNDER_WAY = timedelta(seconds=2)
+"""A gap begins when the last sign of life arrived; what was written so long before may be lost with it."""
 
 
 @dataclass
 class Outcome:
-    """What one simulated quarter of an hour came to."""
+    """What one simulated world came to.
+
+    Attributes:
+        late: What was still wrong when the recovery time was up, but for what only a reconcile pass finds.
+        lost: What was still wrong when that had its time too.
+        merged: States outside every gap that were not given, beyond those that the server itself hid.
+        seconds: From the end of the trouble until all was right; deletions may take a reconcile period.
+        hours: Virtual hours, quiet ones included.
+    """
 
     seed: int
+    loop: str = "asyncio"
     lost: list[Any] = field(default_factory=list)
     late: list[Any] = field(default_factory=list)
     duplicated: list[Any] = field(default_factory=list)
+    merged: list[Any] = field(default_factory=list)
     error: Exception | None = None
     gaps: int = 0
     changes: int = 0
     requests: int = 0
+    writes: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    seconds: float | None = None
+    hours: float = 0.0
+    digest: str = ""
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.late or self.duplicated or self.error)
+        return not (self.lost or self.late or self.duplicated or self.merged or self.error)
+
+    def told(self) -> str:
+        words = [f"{len(getattr(self, what))} {what}" for what in ("lost", "late", "duplicated", "merged")]
+        return f"seed {self.seed} on {self.loop}: {', '.join(words)}, {self.error!r}, {self.gaps} gaps"
 
 
-def settings(rng: random.Random) -> dict[str, Any]:
-    """A platform of one of the many kinds that there are."""
-    return {
-        "profile": rng.choice(("current", "seed")),
-        "bayeux": BayeuxSettings(
-            live_last_updated=rng.random() < 0.7,
-            array_data=rng.random() < 0.2,
-            null_data=rng.random() < 0.5,
-            delete_shape=rng.choice(("string", "number", "object")),
-            copy_per_subscription=rng.random() < 0.2,
-            heartbeat=rng.choice((None, 10.0)),
-            notification_path=rng.random() < 0.9,
-        ),
-        "behaviour": Behaviour(
-            bump_last_updated_on_repeat=rng.random() < 0.7,
-            next_after_full_page=rng.random() < 0.5,
-            misspelt_first_occurrence=rng.random() < 0.2,
-            last_updated=rng.random() < 0.85,
-        ),
-    }
-
-
-class Writers:
-    """Users and devices: a burst of writes every few seconds."""
-
-    def __init__(self, site: Site, rng: random.Random) -> None:
-        self._store = site.emulator.store
-        self._rng = rng
-        self._number = 0
-
-    async def work(self) -> None:
-        while True:
-            for _ in range(self._rng.choice((1, 1, 2, 3, 8))):
-                self.write()
-                await anyio.sleep(self._rng.choice((0.001, 0.002, 0.05)))
-            await anyio.sleep(self._rng.expovariate(1 / 6))
-
-    def write(self) -> None:
-        rng, store = self._rng, self._store
-        self._number += 1
-        alarms = store.alarms()
-        opened = [alarm for alarm in alarms if alarm["status"] != "CLEARED"]
-        if len(opened) < 5 or rng.random() < 0.25:
-            store.create({"type": f"acme_{self._number}", "source": str(4711 + rng.randrange(3))})
-            return
-        alarm = rng.choice(opened)
-        match rng.choices(range(7), weights=(25, 10, 10, 20, 10, 8, 4))[0]:
-            case 0:
-                store.update(alarm["id"], {"text": f"text {rng.randrange(3)}"})
-            case 1:
-                store.update(alarm["id"], {"severity": rng.choice(("CRITICAL", "MINOR"))})
-            case 2:
-                store.update(alarm["id"], {"status": "ACKNOWLEDGED"})
-            case 3:
-                store.update(alarm["id"], {"status": "CLEARED"})
-            case 4:
-                store.create({"type": alarm["type"], "source": alarm["source"]["id"], "text": "again"})
-            case 5:
-                store.remove(rng.choice(alarms)["id"])
-            case _:
-                store.update(alarm["id"], {"acme_Note": {"number": self._number}}, silent=True)
-
-
-async def trouble(site: Site, rng: random.Random, faults: Sequence[Fault]) -> None:
-    """Something goes wrong every minute or so."""
-    emulator = site.emulator
-    accidents: list[Callable[[], Any]] = [
-        emulator.restart,
-        emulator.silence_polls,
-        emulator.forget_sessions,
-        emulator.drop_polls,
-        lambda: emulator.drop_polls(lose=True),
-        lambda: emulator.forget_sessions(advise=False),
-    ]
-    with anyio.move_on_after(SPAN):
-        while True:
-            await anyio.sleep(rng.expovariate(1 / 45))
-            if rng.random() < 0.15:
-                emulator.go_down()
-                await anyio.sleep(rng.choice((1, 5, 30, 120)))
-                emulator.come_up()
-            elif rng.random() < 0.4:
-                rng.choice(accidents)()
-            else:
-                emulator.faults.add(rng.choice(faults))
-    emulator.come_up()
-    emulator.faults.clear()
-
-
-async def simulate(seed: int) -> Outcome:
-    """Follow one platform through its bad quarter of an hour; with odd seeds it also lies about the order."""
-    rng = random.Random(seed)
-    outcome = Outcome(seed)
-    lies = seed % 2 == 1
-    recovery = RecoveryPolicy(page_size=rng.choice((7, 50, 2000)))
-    taste: dict[str, Any] = {
-        "snapshot": rng.choice((True, "all")),
-        "overflow": rng.choice(("recover", "recover", "conflate")),
-        "buffer": rng.choice((20, 200, 5000)),
-    }
-    pause = rng.choice((0.0, 0.0, 0.5, 5.0))
-    async with tenant(**settings(rng)) as site, site.client(recovery=recovery) as client:
-        writers = Writers(site, random.Random(seed + 1))
-        for _ in range(30):
-            writers.write()
-        start = site.emulator.ledger.seq
-        async with following(client.alarms.changes(**taste), pause=pause) as seen:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(writers.work)
-                await trouble(site, random.Random(seed + 2), FAULTS + LIES if lies else FAULTS)
-                tasks.cancel_scope.cancel()
-            await until(lambda: not late(site, seen, start), RECOVERY_TIME, step=1)
-            outcome.late = late(site, seen, start)
-            await until(lambda: not lost(site, seen, start), RECONCILE + RECOVERY_TIME, step=5)
-            outcome.lost = lost(site, seen, start)
-            outcome.duplicated = [] if lies else site.twice(seen)
-            outcome.error = seen.error
-            outcome.gaps, outcome.changes = len(seen.gaps), len(seen.changes)
-            outcome.requests = site.requests()
+async def simulate(
+    seed: int, *, span: float = SPAN, transport: str = "long-polling", log: Log | None = None
+) -> Outcome:
+    """Follow one platform through its bad time."""
+    world, outcome, log = draw(seed, transport), Outcome(seed), log or Log()
+    async with tenant(**world.platform) as site:
+        network = Network(site.server, random.Random(seed + 3), log, world.latency)
+        client = site.client(recovery=recovery(world), transport_factory=network.transport_factory)
+        if world.login:
+            client = site.client(
+                auth=OAuthInternal("demo", "demo", tenant="t1"),
+                recovery=recovery(world),
+                transport_factory=network.transport_factory,
+            )
+        async with client:
+            await live_through(site, network, client, world, outcome, span)
+        outcome.hours = anyio.current_time() / 3600
+        outcome.requests = site.requests()
+    outcome.digest = log.digest
     return outcome
 
 
-def lost(site: Site, seen: Seen, start: int) -> list[Any]:
+async def live_through(
+    site: Site, network: Network, client: Cumulocity, world: World, outcome: Outcome, span: float
+) -> None:
+    writers = Writers(site, random.Random(world.seed + 1), world.idle)
+    for _ in range(30):
+        writers.write()
+    start = site.emulator.ledger.seq
+    trouble = Trouble(site, network, world, random.Random(world.seed + 2))
+    stream = follow(client._following, **world.taste)
+    async with stream, consuming(stream, pause=world.pause, log=network.log) as seen:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writers.work)
+            await trouble.run(span)
+            tasks.cancel_scope.cancel()
+        began = anyio.current_time()
+        await until(lambda: not late(site, world, seen, start), RECOVERY_TIME, step=1)
+        outcome.late = late(site, world, seen, start)
+        if await until(lambda: not lost(site, world, seen, start), RECONCILE + RECOVERY_TIME, step=5):
+            outcome.seconds = anyio.current_time() - began
+        outcome.lost = lost(site, world, seen, start)
+        outcome.duplicated = [] if world.lies else site.twice(seen)
+        if world.tells_all:
+            await until(lambda: len(list(merged(site, seen, start))) <= trouble.hidden, 120, step=5)
+            left_out = list(merged(site, seen, start))
+            outcome.merged = left_out if len(left_out) > trouble.hidden else []
+        outcome.error = seen.error
+        outcome.gaps, outcome.changes = len(seen.gaps), len(seen.changes)
+        outcome.writes, outcome.faults = writers.writes, trouble.counts
+
+
+def lost(site: Site, world: World, seen: Seen, start: int) -> list[Any]:
     """The alarms that the consumer has wrong."""
     wrong = site.wrong(seen)
-    if not site.emulator.settings.behaviour.last_updated:
+    if not world.stamped:
         # Such a server can only be asked for its open alarms: what was raised and cleared within a gap, or
         # deleted after it was cleared, cannot be found.
         return [found for found in wrong if found.expected or (found.got or {}).get("status") != "CLEARED"]
     return wrong or site.wrong(seen, since=start)
 
 
-def late(site: Site, seen: Seen, start: int) -> list[Any]:
+def late(site: Site, world: World, seen: Seen, start: int) -> list[Any]:
     """What is wrong but for what only a reconcile pass can find: deletions, silent repeats."""
     behaviour = site.emulator.settings.behaviour
     if not behaviour.bump_last_updated_on_repeat or not behaviour.last_updated:
         return []
-    return [found for found in lost(site, seen, start) if found.expected is not None]
+    return [found for found in lost(site, world, seen, start) if found.expected is not None]
+
+
+def merged(site: Site, seen: Seen, start: int) -> Iterator[Entry]:
+    """States that were written outside every gap, were told by the server, and were not given."""
+    given: dict[str, list[dict[str, Any]]] = {}
+    for change in seen.changes:
+        if change["alarm"] is not None:
+            given.setdefault(change["id"], []).append(essence(change["alarm"]))
+    for entry in site.emulator.ledger.after(start):
+        if entry.alarm is None or entry.silent or essence(entry.alarm) in given.get(entry.id, ()):
+            continue
+        if not any(gap.since - UNDER_WAY <= entry.at <= gap.until for gap in seen.gaps):
+            yield entry
+
+
+def run(seed: int, loop: str, *, span: float, transport: str, log: Log | None = None) -> Outcome:
+    """Run one seed on a loop of its own."""
+    backend, options = virtual_backend(loop)
+    with tasks_ordered_by(seed) if loop == "trio" else nullcontext():
+        found = anyio.run(
+            lambda: simulate(seed, span=span, transport=transport, log=log),
+            backend=backend,
+            backend_options=options,
+        )
+    return replace(found, loop=loop)
+
+
+@contextmanager
+def tasks_ordered_by(seed: int) -> Iterator[None]:
+    """Have trio draw the order in which tasks run from a seed; it has no public way to ask for that."""
+    from trio._core import _run
+
+    before = _run._ALLOW_DETERMINISTIC_SCHEDULING
+    _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+    _run._r.seed(seed)
+    try:
+        yield
+    finally:
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]
+
+
+def summary(runs: list[Outcome], seconds: float) -> str:
+    """The table's row for so many runs."""
+    worst = max((run.seconds for run in runs if run.seconds is not None), default=0.0)
+    return (
+        f"{len(runs)} seeds, {sum(run.hours for run in runs):.1f} simulated hours in {seconds:.0f} s, "
+        f"{sum(run.faults.total() for run in runs)} faults, {sum(run.writes for run in runs)} writes, "
+        f"{sum(run.changes for run in runs)} changes, {sum(run.gaps for run in runs)} gaps, "
+        f"{sum(run.requests for run in runs)} requests; "
+        f"{sum(len(run.lost) for run in runs)} lost, {sum(len(run.late) for run in runs)} late, "
+        f"{sum(len(run.duplicated) for run in runs)} duplicated, "
+        f"{sum(len(run.merged) for run in runs)} merged outside gaps, "
+        f"{sum(run.error is not None for run in runs)} ended by an error; "
+        f"worst time to converge {worst:.0f} s"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="simulated quarters of an hour")
+    parser = argparse.ArgumentParser(description="simulated hours of trouble")
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--loop", default="asyncio")
+    parser.add_argument("--hours", type=float, default=SPAN / 3600, help="of trouble, for each seed")
+    parser.add_argument("--loop", default="both", choices=("asyncio", "trio", "both"))
+    parser.add_argument("--transport", default="long-polling", choices=("long-polling", "websocket", "auto"))
+    parser.add_argument("--replay", action="store_true", help="run each seed twice and compare the hashes")
+    parser.add_argument("--show", type=int, default=0, help="print the last lines of each log")
+    parser.add_argument("--digests", action="store_true", help="print the hash of each run")
     options = parser.parse_args()
-    bad = 0
+    logging.disable(logging.WARNING)  # a thousand worlds that warn of their troubles
+    runs: list[Outcome] = []
+    differ = 0
+    began = time.monotonic()
     for seed in range(options.first, options.first + options.seeds):
-        backend, backend_options = virtual_backend(options.loop)
-        found = anyio.run(simulate, seed, backend=backend, backend_options=backend_options)
-        if not found.good:
-            bad += 1
-            print(f"seed {seed}: {len(found.lost)} lost, {len(found.late)} late, {found.error!r}", end=" ")
-            print(f"{len(found.duplicated)} duplicated of {found.changes}, {found.gaps} gaps")
-    print(f"{bad} of {options.seeds} seeds went wrong")
-    sys.exit(1 if bad else 0)
+        for loop in ("asyncio", "trio") if options.loop == "both" else (options.loop,):
+            log = Log(options.show)
+            found = run(seed, loop, span=options.hours * 3600, transport=options.transport, log=log)
+            runs.append(found)
+            if options.replay:
+                again = run(seed, loop, span=options.hours * 3600, transport=options.transport)
+                differ += again.digest != found.digest
+                print(f"seed {seed} on {loop}: {found.digest} {again.digest}")
+            if options.digests:
+                print(f"seed {seed} on {loop}: {found.digest}")
+            if not found.good:
+                print(found.told(), flush=True)
+            print(*log.lines, sep="\n", end="\n" if log.lines else "")
+    bad = sum(not run.good for run in runs)
+    print(f"{options.transport}: {summary(runs, time.monotonic() - began)}")
+    print(f"{bad} of {len(runs)} runs went wrong" + (f", {differ} differ" if options.replay else ""))
+    sys.exit(1 if bad or differ else 0)
 
 
 if __name__ == "__main__":
