@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 HEAD = 180
 """Bytes that status and headers count for."""
+SLOW = 50
+"""How much longer everything takes in a slow spell."""
+MOST = 8
+"""No delay is longer than so many mean ones."""
 
 
 class Log:
@@ -79,6 +83,8 @@ class Network:
         self._next_cuts: list[tuple[int | None, int | None]] = []
         self._numbers = 0
         self.log = log
+        self.spells: list[tuple[float, float]] = []
+        """When little or nothing passed: what arrived then was old."""
 
     def transport_factory(self) -> httpx.AsyncBaseTransport:
         return _Transport(self, self._server.transport_factory())
@@ -92,11 +98,15 @@ class Network:
 
     def freeze(self, seconds: float) -> None:
         """Let nothing pass; what was under way arrives later."""
-        self._thaw_at = max(self._thaw_at, anyio.current_time() + seconds)
+        now = anyio.current_time()
+        self._thaw_at = max(self._thaw_at, now + seconds)
+        self.spells.append((now, self._thaw_at + self._latency * MOST))
 
     def slow_down(self, seconds: float) -> None:
         """Let everything take fifty times as long."""
-        self._slow_until = anyio.current_time() + seconds
+        now = anyio.current_time()
+        self._slow_until = now + seconds
+        self.spells.append((now, self._slow_until + self._latency * SLOW * MOST))
 
     def swallow(self, seconds: float) -> None:
         """Let attempts to connect get no answer at all."""
@@ -125,8 +135,8 @@ class Network:
 
     def delay(self) -> float:
         now = anyio.current_time()
-        mean = self._latency * (50 if now < self._slow_until else 1)
-        wait = min(self._rng.expovariate(1 / mean), 8 * mean)
+        mean = self._latency * (SLOW if now < self._slow_until else 1)
+        wait = min(self._rng.expovariate(1 / mean), MOST * mean)
         return max(self._thaw_at - now, 0.0) + wait
 
     async def connect(self, limit: float | None) -> Link:
