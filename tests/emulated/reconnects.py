@@ -1,0 +1,141 @@
+"""Ten thousand reconnects in process, under a clock that jumps: nothing may grow.
+
+    PYTHONPATH=tests python -m emulated.reconnects --times 10000 --transport long-polling --loop trio
+
+Tasks, connections, descriptors, objects and memory are counted after each tenth of the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import logging
+import os
+import random
+import tracemalloc
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from emulated.following import consuming, tenant, until
+from emulated.network import Log, Network
+from tocsin.emulator import Emulator
+from tocsin.testing import virtual_backend
+
+
+@dataclass(frozen=True)
+class Count:
+    """What is held at one moment, when the stream is connected and idle.
+
+    Attributes:
+        links: Connections in use, on the simulated network.
+        files: File descriptors of the process.
+        objects: What Python's collector knows of.
+        traced: Bytes that the SDK itself has allocated and not freed, the emulator left out.
+        resident: Bytes of the process, the emulator's ledger and the record of what was seen included.
+    """
+
+    reconnects: int
+    tasks: int
+    links: int
+    files: int
+    objects: int
+    traced: int
+    resident: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.reconnects:>7} {self.tasks:>6} {self.links:>6} {self.files:>6} {self.objects:>8} "
+            f"{self.traced / 1024:>9.1f} {self.resident / 2**20:>9.1f}"
+        )
+
+
+HEAD = "reconnects tasks  links  files  objects  SDK KiB   RSS MiB"
+
+
+def take_count(reconnects: int, network: Network) -> Count:
+    gc.collect()
+    traced = 0
+    if tracemalloc.is_tracing():
+        snapshot = tracemalloc.take_snapshot()
+        inside = [tracemalloc.Filter(True, "*/tocsin/*"), tracemalloc.Filter(False, "*/tocsin/emulator/*")]
+        traced = sum(trace.size for trace in snapshot.filter_traces(inside).traces)
+    resident = 0
+    if (statm := Path("/proc/self/statm")).exists():
+        resident = int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    tasks = len(anyio.get_running_tasks())
+    return Count(reconnects, tasks, network.open_links, files, len(gc.get_objects()), traced, resident)
+
+
+async def reconnect(times: int, transport: str, *, trace: bool = True) -> list[Count]:
+    """Break one stream's connection again and again, in each of the ways there are."""
+    counts: list[Count] = []
+    async with tenant() as site:
+        network = Network(site.server, random.Random(1), Log())
+        async with site.client(transport_factory=network.transport_factory) as client:
+            stream = client.alarms.changes(snapshot=True, transport=transport)
+            async with stream, consuming(stream) as seen:
+                alarm = str(site.emulator.store.create({"type": "acme", "source": "4711"})["id"])
+                for number, break_it in enumerate(itertools.cycle(breaks(site.emulator, network))):
+                    if number % max(1, times // 10) == 0:
+                        if number == times // 10 and trace:
+                            tracemalloc.start(1)
+                        await anyio.sleep(65)  # past the sweep that follows a recovery
+                        counts.append(take_count(number, network))
+                    if number == times:
+                        break
+                    break_it()
+                    site.emulator.store.update(alarm, {"text": f"text {number}"})
+                    wanted = f"text {number}"
+                    held = lambda: (seen.fold.get(alarm) or {}).get("text")  # noqa: E731, B023
+                    assert await until(lambda: held() == wanted, 300), f"deaf after {number}"  # noqa: B023
+                    seen.changes.clear()
+                    seen.gaps.clear()
+                    seen.origins.clear()
+    tracemalloc.stop()
+    return counts
+
+
+def breaks(emulator: Emulator, network: Network) -> list[Any]:
+    return [
+        emulator.restart,
+        emulator.drop_polls,
+        emulator.forget_sessions,
+        network.cut_all,
+        lambda: emulator.forget_sessions(advise=False),
+        network.half_open,
+        emulator.silence_polls,
+    ]
+
+
+def grown(counts: list[Count]) -> Counter[str]:
+    """What is more at the end than when a fifth of the way was done."""
+    early, late = counts[2], counts[-1]
+    return Counter({
+        what: getattr(late, what) - getattr(early, what)
+        for what in ("tasks", "links", "files", "objects", "traced", "resident")
+    })
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="reconnects without growth")
+    parser.add_argument("--times", type=int, default=10_000)
+    parser.add_argument("--transport", default="long-polling", choices=("long-polling", "websocket", "auto"))
+    parser.add_argument("--loop", default="asyncio", choices=("asyncio", "trio"))
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    backend, backend_options = virtual_backend(options.loop)
+    counts = anyio.run(
+        reconnect, options.times, options.transport, backend=backend, backend_options=backend_options
+    )
+    print(f"{options.transport} on {options.loop}", HEAD, *counts, sep="\n")
+    print("grown:", ", ".join(f"{what} {more}" for what, more in grown(counts).items()))
+
+
+if __name__ == "__main__":
+    main()
