@@ -69,6 +69,7 @@ class Stand:
         self.names = 0
         self.attached = self.waiting = False
         self.pending: list[Give[Version] | Note] = []
+        self.oldest: datetime | None = None
         self.spilled = False
         self.fold: dict[str, Version | None] = {}
         self.given: dict[tuple[str, int], None] = {}
@@ -94,7 +95,7 @@ class Stand:
         if self.tracker.renew:
             self.session.renew(self.now, "doubt", 0.5)
             self.tell()
-        self.pending += self.tracker.take()
+        self.put(self.tracker.take())
         self.tracker.notices()
         if self.tracker.begun and self.began is None:
             self.began = self.now
@@ -145,11 +146,21 @@ class Stand:
         dropped = [item for item in self.pending if isinstance(item, Give)]
         self.pending = [item for item in self.pending if isinstance(item, Note)]
         self.spilled = True
-        self.tracker.overflowed(self.now, self.wall, ids={item.id for item in dropped})
-        self.pending += self.tracker.take()
+        created = {item.id for item in dropped if item.action is Action.CREATE}
+        self.tracker.overflowed(
+            self.now, self.wall, ids={item.id for item in dropped}, created=created, since=self.oldest
+        )
+        self.oldest = None
+        self.put(self.tracker.take())
+
+    def put(self, items: list[Give[Version] | Note]) -> None:
+        """Let items wait for the consumer."""
+        if items and self.oldest is None:
+            self.oldest = self.wall
+        self.pending += items
 
     def consume(self) -> None:
-        items, self.pending = self.pending, []
+        items, self.pending, self.oldest = self.pending, [], None
         for item in items:
             self.accept(item)
         if self.spilled:
