@@ -17,14 +17,16 @@ import tracemalloc
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from emulated.following import consuming, tenant, until
 from emulated.network import Log, Network
-from tocsin.emulator import Emulator
 from tocsin.testing import virtual_backend
+
+if TYPE_CHECKING:
+    from tocsin.emulator import Emulator
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ async def reconnect(times: int, transport: str, *, trace: bool = True) -> list[C
                     break_it()
                     site.emulator.store.update(alarm, {"text": f"text {number}"})
                     wanted = f"text {number}"
-                    held = lambda: (seen.fold.get(alarm) or {}).get("text")  # noqa: E731, B023
+                    held = lambda: (seen.fold.get(alarm) or {}).get("text")  # noqa: E731
                     assert await until(lambda: held() == wanted, 300), f"deaf after {number}"  # noqa: B023
                     seen.changes.clear()
                     seen.gaps.clear()
@@ -116,10 +118,12 @@ def breaks(emulator: Emulator, network: Network) -> list[Any]:
 def grown(counts: list[Count]) -> Counter[str]:
     """What is more at the end than when a fifth of the way was done."""
     early, late = counts[2], counts[-1]
-    return Counter({
-        what: getattr(late, what) - getattr(early, what)
-        for what in ("tasks", "links", "files", "objects", "traced", "resident")
-    })
+    return Counter(
+        {
+            what: getattr(late, what) - getattr(early, what)
+            for what in ("tasks", "links", "files", "objects", "traced", "resident")
+        }
+    )
 
 
 def main() -> None:

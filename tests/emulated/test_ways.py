@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from emulated.following import Site, consuming, until
+from emulated.following import Site, following, until
 from tocsin.emulator import Emulator
 from tocsin.testing import VirtualWallClock, in_process
 
@@ -46,9 +46,8 @@ async def test_a_web_socket_that_brings_no_session_gives_way(words: str | None) 
     emulator = Emulator(clock=wall, rng=random.Random(3))
     async with in_process(spoilt(emulator, words)) as server:
         site = Site(emulator, server, wall, wall)
-        async with site.client() as client, client.alarms.changes(transport="auto") as stream:
-            async with consuming(stream) as seen:
-                await anyio.sleep(30)
-                one = str(emulator.store.create({"type": "acme", "source": "4711"})["id"])
-                assert await until(lambda: one in seen.fold, 5), "nobody listens"
-                assert emulator.held_polls == 1
+        async with site.client() as client, following(client.alarms.changes(transport="auto")) as seen:
+            await anyio.sleep(30)
+            one = str(emulator.store.create({"type": "acme", "source": "4711"})["id"])
+            assert await until(lambda: one in seen.fold, 5), "nobody listens"
+            assert emulator.held_polls == 1

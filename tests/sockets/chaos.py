@@ -1,6 +1,6 @@
 """Chaos on real sockets: a client follows an emulator through a proxy that misbehaves, while writers work.
 
-    python -m tests.sockets.chaos --seeds 20
+    PYTHONPATH=tests python -m sockets.chaos --seeds 20 --transport websocket
 
 prints a table; `test_chaos.py` asserts what it should say. A seed fixes what is ordered and when, though not
 how threads and sockets interleave, so a seed repeats a kind of run, not each byte of it.
@@ -20,11 +20,10 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from tocsin import Change, Cumulocity, Gap, Origin, ReconnectPolicy, RecoveryPolicy, RetryPolicy, StreamState
-from tocsin._http._request import Timeouts
-from tocsin.cumulocity import BasicAuth
+from sockets.chaos_world import SERVER_FAULTS, Writers, logs_in, make_client, make_emulator
+from tocsin import Change, Gap, Origin, StreamState
 from tocsin.cumulocity.changes import follow
-from tocsin.emulator import BayeuxSettings, Behaviour, Emulator, Fault, Ordered, serve
+from tocsin.emulator import Emulator, Ordered, serve
 from tocsin.emulator._ledger import essence
 from tocsin.testing import ChaosProxy
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tocsin.cumulocity import Alarm
+    from tocsin.cumulocity.changes import Transport
 
 CONVERGE = 20.0
 """Seconds after the last fault within which everything must be right; the policies below need about two."""
@@ -41,39 +41,6 @@ TOLD = 15.0
 
 LATENCY = timedelta(seconds=1)
 """How old news may be when the proxy delivers it: a gap begins when the last sign of life *arrived*."""
-
-RECOVERY = RecoveryPolicy(
-    overlap=1.0,
-    verify_first=0.3,
-    verify_every=1.0,
-    reconcile_every=1.5,
-    grace=0.5,
-    silence=5.0,
-    page_size=50,
-    check_rate=200.0,
-    stale_wait=0.1,
-    retry_first=0.1,
-    retry_max=0.5,
-)
-RECONNECT = ReconnectPolicy(initial=0.1, maximum=0.5, quiet=0.5)
-TIMEOUTS = Timeouts(connect=1.0, read=1.0, write=1.0, pool=2.0, total=3.0)
-BAYEUX = BayeuxSettings(max_interval=2.0, heartbeat=0.2)
-
-SERVER_FAULTS = (
-    Fault("forget", channel="/meta/connect"),
-    Fault("forget", channel="/meta/connect", advise=False),
-    Fault("lose", channel="/alarms/*", times=3),
-    Fault("duplicate", channel="/alarms/*", times=3),
-    Fault("reorder", channel="/alarms/*", times=3),
-    Fault("garble", channel="/alarms/*", times=2),
-    Fault("status", path="/alarm/*", status=503, times=2),
-    Fault("status", path="/alarm/*", status=429, retry_after="1", times=1),
-    Fault("cut", path="/alarm/*", size=300, times=2),
-    Fault("stale", path="/alarm/*", seconds=0.4, times=2),
-    Fault("status", path="/notification/*", status=502, body="<html>Bad Gateway</html>", times=1),
-    Fault("drop", path="/notification/*", when="reply", times=1),
-)
-
 
 OVERTAKING = {"lose", "reorder", "garble"}
 
@@ -127,91 +94,22 @@ class Fold:
         self._run.changes.append({"action": item.action.value, "id": item.id, "alarm": alarm})
 
 
-class Writers:
-    """Users and devices of the platform: they create, repeat, change, clear and delete alarms."""
-
-    def __init__(self, emulator: Emulator, rng: random.Random) -> None:
-        self._store = emulator.store
-        self._rng = rng
-        self._number = 0
-        self.writes = 0
-
-    async def work(self) -> None:
-        while True:
-            for _ in range(self._rng.choice((1, 1, 1, 2, 5))):
-                self.write()
-            await anyio.sleep(self._rng.uniform(0.002, 0.06))
-
-    def write(self) -> None:
-        rng = self._rng
-        self.writes += 1
-        self._number += 1
-        alarms = self._store.alarms()
-        opened = [alarm for alarm in alarms if alarm["status"] != "CLEARED"]
-        if len(opened) < 10 or rng.random() < 0.3:
-            self._store.create(self._new())
-            return
-        alarm = rng.choice(opened)
-        match rng.choices(range(7), weights=(25, 10, 10, 20, 10, 8, 7))[0]:
-            case 0:
-                self._store.update(alarm["id"], {"text": f"text {self._number}"})
-            case 1:
-                severity = rng.choice(("CRITICAL", "MAJOR", "MINOR", "WARNING"))
-                self._store.update(alarm["id"], {"severity": severity})
-            case 2:
-                self._store.update(alarm["id"], {"status": "ACKNOWLEDGED"})
-            case 3:
-                self._store.update(alarm["id"], {"status": "CLEARED"})
-            case 4:
-                self._store.create({"type": alarm["type"], "source": alarm["source"]["id"], "text": "again"})
-            case 5:
-                self._store.remove(rng.choice(alarms)["id"])
-            case _:
-                self._store.update(alarm["id"], {"acme_Note": {"number": self._number}})
-
-    def _new(self) -> dict[str, Any]:
-        return {
-            "type": f"acme_{self._number}",
-            "source": str(4711 + self._rng.randrange(5)),
-            "severity": self._rng.choice(("CRITICAL", "MAJOR", "MINOR", "WARNING")),
-            "text": f"alarm {self._number}",
-        }
-
-
-def make_emulator(seed: int) -> Emulator:
-    """Half of the seeds speak as today's platform, half as the older document; the rest varies too."""
-    return Emulator(
-        profile="current" if seed % 4 < 2 else "seed",
-        rng=random.Random(seed),
-        bayeux=BAYEUX,
-        behaviour=Behaviour(next_after_full_page=seed % 3 != 0),
-    )
-
-
-def make_client(url: str, seed: int) -> Cumulocity:
-    return Cumulocity(
-        url,
-        BasicAuth("demo", "demo", tenant="t1"),
-        timeouts=TIMEOUTS,
-        retry=RetryPolicy(attempts=3, total=2.0, wait_initial=0.05, wait_max=0.3, retry_after_max=1.0),
-        reconnect=RECONNECT,
-        recovery=RECOVERY,
-        advice_timeout=0.6,
-        liveness=1.2,
-        rng=random.Random(seed),
-    )
-
-
 async def forget_and_lose(emulator: Emulator, rng: random.Random, run: Run, orders: list[Ordered]) -> None:
     """Have the server itself misbehave now and then."""
     while True:
         await anyio.sleep(rng.uniform(0.1, 0.8))
+        if logs_in(run.seed) and rng.random() < 0.15:
+            emulator.access.expire_tokens()
+            run.faults["expire"] += 1
+            continue
         fault = rng.choice(SERVER_FAULTS)
         orders.append(emulator.faults.add(fault))
         run.faults[fault.kind] += 1
 
 
-async def run_seed(seed: int, loop: str, *, faults: int = 10, sweeps: bool = True) -> Run:
+async def run_seed(
+    seed: int, loop: str, *, faults: int = 10, sweeps: bool = True, transport: Transport = "long-polling"
+) -> Run:
     """Follow one emulator through `faults` faults of the network and as many of the server.
 
     `sweeps=False` shows what the sweeps are worth: it must lose something.
@@ -230,7 +128,10 @@ async def run_seed(seed: int, loop: str, *, faults: int = 10, sweeps: bool = Tru
         fold = Fold(run)
         orders: list[Ordered] = []
         following = replace(client._following, sweeps=sweeps)
-        async with follow(following, snapshot=True) as stream, anyio.create_task_group() as tasks:
+        async with (
+            follow(following, snapshot=True, transport=transport) as stream,
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(consume, stream, fold)
             async with anyio.create_task_group() as trouble:
                 trouble.start_soon(writers.work)
@@ -312,7 +213,13 @@ def address(url: str) -> tuple[str, int]:
 
 
 async def run_seeds(
-    seeds: Sequence[int], loop: str, *, at_once: int = 5, faults: int = 10, sweeps: bool = True
+    seeds: Sequence[int],
+    loop: str,
+    *,
+    at_once: int = 5,
+    faults: int = 10,
+    sweeps: bool = True,
+    transport: Transport = "long-polling",
 ) -> list[Run]:
     """Run several seeds side by side in one event loop."""
     runs: list[Run] = []
@@ -320,7 +227,7 @@ async def run_seeds(
 
     async def one(seed: int) -> None:
         async with limiter:
-            runs.append(await run_seed(seed, loop, faults=faults, sweeps=sweeps))
+            runs.append(await run_seed(seed, loop, faults=faults, sweeps=sweeps, transport=transport))
 
     async with anyio.create_task_group() as tasks:
         for seed in seeds:
@@ -371,6 +278,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--faults", type=int, default=10, help="faults of the network in each run")
     parser.add_argument("--at-once", type=int, default=5)
+    parser.add_argument("--transport", default="long-polling", choices=("long-polling", "websocket", "auto"))
     options = parser.parse_args()
     runs: list[Run] = []
     for loop in ("asyncio", "trio"):
@@ -378,13 +286,21 @@ def main() -> None:
         seeds = [seed for seed in range(options.first, options.first + options.seeds) if seed % 2 == odd]
 
         async def go(seeds: list[int] = seeds, loop: str = loop) -> list[Run]:
-            return await run_seeds(seeds, loop, at_once=options.at_once, faults=options.faults)
+            return await run_seeds(
+                seeds, loop, at_once=options.at_once, faults=options.faults, transport=options.transport
+            )
 
         runs += anyio.run(go, backend=loop)
     runs.sort(key=lambda run: run.seed)
     print(table(runs))
     worst = max((run.seconds for run in runs if run.seconds is not None), default=None)
     print(f"worst time to converge: {'none did' if worst is None else f'{worst:.2f} s'}")
+    print(
+        f"{options.transport}: {len(runs)} runs, {sum(run.faults.total() for run in runs)} faults, "
+        f"{sum(run.writes for run in runs)} writes, {sum(len(run.lost) for run in runs)} lost, "
+        f"{sum(len(run.duplicated) for run in runs)} duplicated, "
+        f"{sum(not run.good for run in runs)} not good: {[run.seed for run in runs if not run.good]}"
+    )
     sys.exit(0 if all(run.good for run in runs) else 1)
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sockets.chaos import run_seeds, table
+
+if TYPE_CHECKING:
+    from tocsin.cumulocity.changes import Transport
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.limit(60)]
 
 
 @pytest.mark.parametrize(
-    ("anyio_backend", "seeds"),
+    ("anyio_backend", "transport", "seeds"),
     [
-        ("asyncio", range(0, 20, 4)),
-        ("trio", range(1, 20, 4)),
-        ("asyncio", range(2, 20, 4)),
-        ("trio", range(3, 20, 4)),
+        ("asyncio", "long-polling", range(0, 20, 4)),
+        ("trio", "long-polling", range(1, 20, 4)),
+        ("asyncio", "websocket", range(2, 20, 4)),
+        ("trio", "websocket", range(3, 20, 4)),
     ],
 )
-async def test_converges(anyio_backend: str, seeds: range) -> None:
-    runs = await run_seeds(seeds, anyio_backend)
+async def test_converges(anyio_backend: str, transport: Transport, seeds: range) -> None:
+    runs = await run_seeds(seeds, anyio_backend, transport=transport)
     told = table(runs)
     print(told)
     for run in runs:
