@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--hours", type=float, default=SPAN / 3600, help="of trouble, for each seed")
+    parser.add_argument("--minutes", type=float, default=1e9, help="real ones, after which no seed is begun")
     parser.add_argument("--loop", default="both", choices=("asyncio", "trio", "both"))
     parser.add_argument("--transport", default="long-polling", choices=("long-polling", "websocket", "auto"))
     parser.add_argument("--replay", action="store_true", help="run each seed twice and compare the hashes")
@@ -235,6 +236,8 @@ def main() -> None:
     differ = 0
     began = time.monotonic()
     for seed in range(options.first, options.first + options.seeds):
+        if time.monotonic() - began > options.minutes * 60:
+            break
         for loop in ("asyncio", "trio") if options.loop == "both" else (options.loop,):
             log = Log(options.show)
             found = run(seed, loop, span=options.hours * 3600, transport=options.transport, log=log)

@@ -318,6 +318,10 @@ class Stand:
         assert kinds.count(Kind.HANDSHAKE) <= 1
         assert Kind.HANDSHAKE not in kinds or len(kinds) == 1, "a handshake goes alone"
         assert self.attached or self.tracker.state is StreamState.RECONNECTING, "deaf without saying so"
+        if self.session.state in (State.HANDSHAKING, State.SUBSCRIBING, State.RETRYING):
+            assert not self.attached, "a loss was not told"
+        if self.session.state is not State.NEW:
+            assert self.flying or self.session.deadline() is not None, "nothing is out, and nothing is due"
         assert len(self.asked) + len(self.under_way) <= 8, "too many reads at once"
         assert len(self.session._channels._entries) == 1
         assert len(self.tracker._flights) <= 8

@@ -98,11 +98,15 @@ async def forget_and_lose(emulator: Emulator, rng: random.Random, run: Run, orde
     """Have the server itself misbehave now and then."""
     while True:
         await anyio.sleep(rng.uniform(0.1, 0.8))
-        if logs_in(run.seed) and rng.random() < 0.15:
+        if logs_in(run.seed) and not run.faults["expire"] and rng.random() < 0.15:
             emulator.access.expire_tokens()
             run.faults["expire"] += 1
             continue
         fault = rng.choice(SERVER_FAULTS)
+        if fault.kind == "status" and fault.status == 401:
+            if run.faults["401"]:
+                continue  # a second refusal in a row is taken for what it says, and raised
+            run.faults["401"] += 1
         orders.append(emulator.faults.add(fault))
         run.faults[fault.kind] += 1
 
