@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tocsin.errors import (
         AuthenticationError,
         BadRequestError,
+        CheckpointError,
         ConfigurationError,
         ConflictError,
         ConnectError,
@@ -66,6 +67,7 @@ __all__ = [
     "BadRequestError",
     "Change",
     "ChangeStream",
+    "CheckpointError",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
@@ -117,10 +119,10 @@ _HOMES = {
     "tocsin._stream._stream": ("ChangeStream",),
     "tocsin.cumulocity.client": ("Cumulocity",),
     "tocsin.errors": (
-        "AuthenticationError", "BadRequestError", "ConfigurationError", "ConflictError", "ConnectError",
-        "GapError", "InsecureTransportWarning", "NotFoundError", "PermissionDeniedError", "ProtocolError",
-        "RateLimitError", "RequestTimeoutError", "ServerError", "StatusError", "SubscriptionRefusedError",
-        "TocsinError", "TransportError", "UnprocessableError",
+        "AuthenticationError", "BadRequestError", "CheckpointError", "ConfigurationError", "ConflictError",
+        "ConnectError", "GapError", "InsecureTransportWarning", "NotFoundError", "PermissionDeniedError",
+        "ProtocolError", "RateLimitError", "RequestTimeoutError", "ServerError", "StatusError",
+        "SubscriptionRefusedError", "TocsinError", "TransportError", "UnprocessableError",
     ),
     "tocsin.models": (
         "UNSET", "Action", "AlarmLike", "Change", "Gap", "Level", "Origin", "Phase", "StreamHealth",

@@ -16,6 +16,7 @@
     │   └── ServerError             500 and above
     ├── ProtocolError               an answer came, but not one that the protocol allows
     ├── SubscriptionRefusedError    the server will not deliver a channel
+    ├── CheckpointError             what a stream keeps of its progress cannot be used or written
     └── GapError                    changes were lost for good and the caller asked for changes only
 
     InsecureTransportWarning        (a UserWarning) credentials go over plain http to another machine
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationError",
     "BadRequestError",
+    "CheckpointError",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
@@ -229,6 +231,20 @@ class SubscriptionRefusedError(TocsinError):
         super().__init__(message)
         self.channel = channel
         self.error = error
+
+
+class CheckpointError(TocsinError):
+    """What a stream keeps of its progress cannot be used, or cannot be written.
+
+    Attributes:
+        mismatch: It is damaged, newer than this version, or about another stream: with
+            ``on_mismatch="fresh"`` the stream begins anew instead. False: it is in use by another process, or
+            the disk refuses.
+    """
+
+    def __init__(self, message: str, *, mismatch: bool = False) -> None:
+        super().__init__(message)
+        self.mismatch = mismatch
 
 
 class GapError(TocsinError):

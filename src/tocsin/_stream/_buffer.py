@@ -51,6 +51,9 @@ class Buffer(Generic[A]):
         limit: Changes that may wait, at least 1.
         overflow: What happens above it.
         on_demand: Called whenever the consumer took something, or found nothing and waits. It must not raise.
+
+    Attributes:
+        on_taken: Called with each batch at the very moment it leaves. It must not raise.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Buffer(Generic[A]):
         self.limit = limit
         self.overflow: Overflow = overflow
         self.on_demand = on_demand
+        self.on_taken: Callable[[Sequence[Change[A] | Gap]], None] | None = None
         self.dropped = 0
         self.conflated = 0
         self.delivered = 0
@@ -79,6 +83,11 @@ class Buffer(Generic[A]):
     def half_full(self) -> bool:
         """Whether more than half of the limit waits: no more should be read from the platform."""
         return len(self) > self.limit // 2
+
+    @property
+    def gaps(self) -> int:
+        """Gaps that wait; those that piled up count as one."""
+        return self._gaps
 
     def push(self, items: Sequence[Change[A] | Gap]) -> list[Change[A]]:
         """Append a batch. Ignored once closed.
@@ -129,6 +138,8 @@ class Buffer(Generic[A]):
             await checkpoint()  # before anything is removed
         batch = self._remove()
         if batch:
+            if self.on_taken is not None:
+                self.on_taken(batch)
             if self._drained is not None and len(self) < self.limit:
                 self._drained.set()
             if self.on_demand is not None:

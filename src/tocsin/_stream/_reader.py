@@ -18,6 +18,7 @@ from tocsin.models import StreamState, StreamStats
 if TYPE_CHECKING:
     from tocsin._stream._buffer import Buffer
     from tocsin._stream._states import StateBoard
+    from tocsin.models import Change, Gap
 
 __all__ = ["Reader"]
 
@@ -29,11 +30,23 @@ _log = logging.getLogger("tocsin.stream")
 class Reader(ABC, Generic[A]):
     """One stream's task in the client's task group. It never raises into it.
 
+    A reader that has to know what its consumer handled sets `keeps`, and overrides `handled` and `commit`.
+    `Buffer.on_taken` tells it what left the buffer; each of these items is then handled once, in that order,
+    or never.
+
     Args:
         buffer: Where the changes go; closed when the reader ends, with the error that ended it.
         board: Where the state is posted.
         close_timeout: Seconds that the clean-up may take.
+
+    Attributes:
+        keeps: Something is kept of what was handled: the stream then tells it, and gives nothing before it is
+            open.
+        unkept: What was handled could not be kept: the stream has ended with this error.
     """
+
+    keeps: bool = False
+    unkept: TocsinError | None = None
 
     def __init__(self, buffer: Buffer[A], board: StateBoard, *, close_timeout: float) -> None:
         self.buffer = buffer
@@ -57,6 +70,18 @@ class Reader(ABC, Generic[A]):
     @abstractmethod
     def stats(self) -> StreamStats:
         """The counters so far; `buffered` without what the stream itself still holds."""
+
+    def handled(self, item: Change[A] | Gap) -> None:
+        """The consumer is done with an item: each once, in the order given. Must not raise or wait."""
+
+    async def commit(self) -> None:
+        """Wait until all that was handled is kept.
+
+        Raises:
+            ConfigurationError: Nothing is kept.
+            TocsinError: It could not be kept.
+        """
+        raise ConfigurationError("commit() has nothing to keep: give the stream a checkpoint")
 
     @property
     def is_open(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from anyio import CancelScope, move_on_after
 
 from tocsin._stream._states import StateChange, StateChanges
-from tocsin.errors import ConfigurationError, GapError, RequestTimeoutError
+from tocsin.errors import ConfigurationError, GapError, RequestTimeoutError, TocsinError
 from tocsin.models import Change, Gap, StreamHealth, StreamState
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ class ChangeStream(Generic[A]):
     Only one task may iterate at a time. A fatal error is raised once, then iteration ends; what merely
     interrupts the stream is mended behind the scenes and told as a `Gap`.
 
+    An item counts as handled when the next one is asked for, when `commit` is called, or when the `async
+    with` block is left without an error. This matters where something is kept of it, such as a checkpoint.
+
     Made by a client, such as `Cumulocity.alarms.changes()`.
     """
 
@@ -47,6 +50,8 @@ class ChangeStream(Generic[A]):
         self._owner = owner
         self._open_timeout = open_timeout
         self._batch: deque[Change[A] | Gap] = deque()
+        self._in_hand: Change[A] | Gap | None = None
+        self._told: TocsinError | None = None
         self._taking = False
         self._started = False
         self._closed = False
@@ -76,13 +81,17 @@ class ChangeStream(Generic[A]):
                 self._reader.buffer.raise_error()
                 raise ConfigurationError("the stream was closed while it was being opened")
         except BaseException:
-            await self.aclose()
+            await self._end()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            await self._end()
+            return
+        self._handle()
         await self.aclose()
 
     def __aiter__(self) -> Self:
@@ -96,8 +105,9 @@ class ChangeStream(Generic[A]):
             TocsinError: What cannot be mended.
             ConfigurationError: The client is not open, or another task is iterating.
         """
+        self._handle()
         if self._batch:
-            return self._batch.popleft()
+            return self._hand_out()
         if self._closed:
             raise StopAsyncIteration
         if self._taking:
@@ -105,13 +115,54 @@ class ChangeStream(Generic[A]):
         self._start()
         self._taking = True
         try:
-            batch = await self._reader.buffer.take()
+            batch = await self._take()
         finally:
             self._taking = False
         if not batch or self._closed:
             raise StopAsyncIteration
         self._batch.extend(batch)
-        return self._batch.popleft()
+        return self._hand_out()
+
+    def _hand_out(self) -> Change[A] | Gap:
+        item = self._batch.popleft()
+        if self._reader.keeps:
+            self._in_hand = item
+        return item
+
+    def _handle(self) -> None:
+        """What was given last is handled."""
+        item, self._in_hand = self._in_hand, None
+        if item is not None:
+            self._reader.handled(item)
+        if self._reader.unkept is not None:
+            self._batch.clear()  # nothing goes on that cannot be kept
+
+    async def _take(self) -> list[Change[A] | Gap]:
+        if self._reader.keeps:
+            await self._reader.wait_open()  # before that nothing can be kept
+        try:
+            return await self._reader.buffer.take()
+        except TocsinError as error:
+            if error is self._told:
+                return []
+            self._told = error
+            raise
+
+    async def commit(self) -> None:
+        """Say that all that was given so far is handled, and wait until that is kept.
+
+        Without it, what was handled is kept a moment later. Cancelling it changes nothing of that.
+
+        Raises:
+            ConfigurationError: The stream keeps nothing: it has no checkpoint.
+            CheckpointError: It could not be kept; the stream has ended.
+        """
+        self._handle()
+        try:
+            await self._reader.commit()
+        except TocsinError as error:
+            self._told = error
+            raise
 
     def only_changes(self) -> ChangesOnly[A]:
         """Iterate over the changes alone.
@@ -130,7 +181,17 @@ class ChangeStream(Generic[A]):
         Any task may call it, also while another one iterates (its iteration ends), and more than once. It
         takes `close_timeout` at most. Cancelling it does not keep the stream open: the end is only no longer
         waited for beyond that limit.
+
+        Raises:
+            CheckpointError: What was handled last could not be kept.
         """
+        await self._end()
+        unkept = self._reader.unkept
+        if unkept is not None and unkept is not self._told:
+            self._told = unkept
+            raise unkept
+
+    async def _end(self) -> None:
         self._closed = True
         self._batch.clear()
         if not self._started:
