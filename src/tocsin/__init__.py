@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tocsin._stream._backoff import ReconnectPolicy
     from tocsin._stream._policy import RecoveryPolicy
     from tocsin._stream._states import StateChange
+    from tocsin._stream._store import CheckpointStore
+    from tocsin._stream._store_file import FileCheckpoint
+    from tocsin._stream._store_sqlite import SqliteCheckpoint
     from tocsin._stream._stream import ChangeStream
     from tocsin.cumulocity.client import Cumulocity
     from tocsin.errors import (
@@ -68,10 +71,12 @@ __all__ = [
     "Change",
     "ChangeStream",
     "CheckpointError",
+    "CheckpointStore",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
     "Cumulocity",
+    "FileCheckpoint",
     "Gap",
     "GapError",
     "Headers",
@@ -93,6 +98,7 @@ __all__ = [
     "Response",
     "RetryPolicy",
     "ServerError",
+    "SqliteCheckpoint",
     "StateChange",
     "StatusError",
     "StreamHealth",
@@ -116,6 +122,9 @@ _HOMES = {
     "tocsin._stream._backoff": ("ReconnectPolicy",),
     "tocsin._stream._policy": ("RecoveryPolicy",),
     "tocsin._stream._states": ("StateChange",),
+    "tocsin._stream._store": ("CheckpointStore",),
+    "tocsin._stream._store_file": ("FileCheckpoint",),
+    "tocsin._stream._store_sqlite": ("SqliteCheckpoint",),
     "tocsin._stream._stream": ("ChangeStream",),
     "tocsin.cumulocity.client": ("Cumulocity",),
     "tocsin.errors": (

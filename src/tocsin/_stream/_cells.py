@@ -4,7 +4,7 @@ A cell answers three questions about a state that arrives: is it the one we have
 we had, and was it stored later or earlier than ours?
 """
 
-# ruff: noqa: A002  (an alarm's id is called id, here and in what users see)
+# ruff: noqa: A001, A002  (an alarm's id is called id, here and in what users see)
 
 from __future__ import annotations
 
@@ -115,8 +115,9 @@ class Cell:
         self.gone = False
         self.hinted = False
 
-    def learn(self, seen: Observed[Any]) -> None:
-        """Fill in what an equal state tells beyond ours."""
+    def learn(self, seen: Observed[Any]) -> bool:
+        """Fill in what an equal state tells beyond ours; whether there was anything."""
+        before = (self.exact, self.rest, self.created)
         if not self.exact and seen.updated is not None:
             self.floor = seen.updated
             self.exact = True
@@ -124,6 +125,7 @@ class Cell:
             self.rest = seen.rest
         if self.created is None:
             self.created = seen.created
+        return before != (self.exact, self.rest, self.created)
 
 
 def _fingerprint(seen: Observed[Any]) -> int:
@@ -137,6 +139,7 @@ class Cells:
         forgotten: The largest ``lastUpdated`` of a closed alarm that was forgotten.
         crowded: There were more open alarms than may be tracked; some are kept like closed ones.
         spilled: A cell was forgotten whose last state the consumer never got.
+        touched: Whose cell changed, in order; None while nobody wants to know.
     """
 
     def __init__(self, remembered: int, max_tracked: int) -> None:
@@ -145,6 +148,7 @@ class Cells:
         self.forgotten: int | None = None
         self.crowded = False
         self.spilled = False
+        self.touched: dict[str, None] | None = None
         self._remembered = remembered
         self._max_tracked = max_tracked
 
@@ -160,8 +164,14 @@ class Cells:
         yield from self.open.items()
         yield from self.others.items()
 
+    def touch(self, id: str) -> None:
+        """Note that a cell changed."""
+        if self.touched is not None:
+            self.touched[id] = None
+
     def place(self, id: str, cell: Cell) -> None:
         """Put a cell where it belongs after a change."""
+        self.touch(id)
         if cell.open and cell.shown and not cell.gone:
             if id in self.open:
                 return
@@ -178,7 +188,8 @@ class Cells:
             self._forget()
 
     def _forget(self) -> None:
-        _, cell = self.others.popitem(last=False)
+        id, cell = self.others.popitem(last=False)
+        self.touch(id)
         self.spilled |= not cell.given
         if cell.floor is not None and not cell.gone and cell.floor > (self.forgotten or 0):
             self.forgotten = cell.floor

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyio import Event, create_task_group, current_time, move_on_after
 
 from tocsin._stream._answers import Failed, Give, ReadWindow, WindowAnswer
-from tocsin._stream._reader import Reader
-from tocsin._stream._wall import SteadyWall
+from tocsin._stream._keeping import Keeping
 from tocsin.errors import AuthenticationError, PermissionDeniedError, TocsinError
 from tocsin.models import Action, Change, Gap
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from tocsin._stream._answers import Note, Observed, Read
     from tocsin._stream._buffer import Buffer
+    from tocsin._stream._keeper import Keeper
     from tocsin._stream._platform import Attachment, Platform
     from tocsin._stream._states import StateBoard
     from tocsin._stream._tracker import Tracker
@@ -54,7 +54,7 @@ _IDLE: Final = 60.0
 _log = logging.getLogger("tocsin.stream")
 
 
-class Follower(Reader[A], Generic[R, A]):
+class Follower(Keeping[R, A]):
     """Follows one scope of one platform into a buffer. It is the platform's `Inlet`.
 
     Args:
@@ -67,6 +67,7 @@ class Follower(Reader[A], Generic[R, A]):
         close_timeout: Seconds that taking leave may take.
         whole: Whether entering waits for all of the first read (a baseline that is not given) or for its
             first answer (a snapshot that is being given).
+        keeper: Keeps what the consumer handled; None: nothing is kept.
     """
 
     def __init__(
@@ -79,11 +80,11 @@ class Follower(Reader[A], Generic[R, A]):
         wall: Callable[[], datetime],
         close_timeout: float,
         whole: bool,
+        keeper: Keeper | None = None,
     ) -> None:
-        super().__init__(buffer, board, close_timeout=close_timeout)
-        self._tracker = tracker
-        self._platform = platform
-        self._wall = SteadyWall(wall)
+        super().__init__(
+            tracker, platform, buffer, board, wall=wall, close_timeout=close_timeout, keeper=keeper
+        )
         self._whole = whole
         self._attachment: Attachment | None = None
         self._wake = Event()
@@ -101,17 +102,24 @@ class Follower(Reader[A], Generic[R, A]):
 
     async def feed(self) -> None:
         """Follow until cancelled, or raise what cannot be mended."""
+        if self._keeper is not None:
+            await self._go_on(self._keeper)
         self._attachment = self._platform.attach(self)
         async with create_task_group() as tasks:
+            if self._keeper is not None:
+                tasks.start_soon(self._keep, self._keeper)
             while not self.abandoned:
                 self._work(tasks)
                 await self._sleep()
             tasks.cancel_scope.cancel()
 
     async def leave(self) -> None:
-        """Switch the live channel off."""
-        if self._attachment is not None:
-            await self._attachment.remove()
+        """Write what was handled last, and switch the live channel off."""
+        try:
+            await self._stop_keeping()
+        finally:
+            if self._attachment is not None:
+                await self._attachment.remove()
 
     def stats(self) -> StreamStats:
         """The counters so far."""
@@ -155,7 +163,7 @@ class Follower(Reader[A], Generic[R, A]):
             deadline = min(deadline, due)
         if not self._tracker.has_api:
             deadline = min(deadline, max(now, self._looked_at + _LOOK_AGAIN))
-        if self._attached_at is not None and not self.is_open:
+        if self._attached_at is not None and not self.is_open and self._founded:
             deadline = min(deadline, self._attached_at + _FIRST_READ)
         return deadline
 
@@ -257,9 +265,13 @@ class Follower(Reader[A], Generic[R, A]):
         while items := tracker.take():
             wall = self._wall()
             at = self._wall.shown(wall)
+            if self._keeper is not None:
+                self._keeper.progress.given(items)
             dropped = self.buffer.push([self._item(item, at) for item in items])
             if dropped:
                 self._overflowed = True
+                if self._keeper is not None:
+                    self._keeper.progress.dropped()
                 since = wall - max(timedelta(), at - min(change.received_at for change in dropped))
                 tracker.overflowed(
                     current_time(),
@@ -268,6 +280,8 @@ class Follower(Reader[A], Generic[R, A]):
                     created={change.id for change in dropped if change.action is Action.CREATE},
                     since=since,
                 )
+        if self._keeper is not None:
+            self._note(self._keeper)
         for notice in tracker.notices():
             _log.warning("%s %s: %s", self._platform.platform, self._platform.site, notice)
         if tracker.renew and self._attachment is not None:
@@ -282,7 +296,10 @@ class Follower(Reader[A], Generic[R, A]):
             return
         if self._attachment is not None and self._attached_at is None:
             return
-        done = self._tracker.begun or (self._read_once and not self._whole)
+        if not self._founded:
+            return  # what is given before that could not be gone on from
+        begun = self._tracker.begun and (self._read_once or not self._resumed)
+        done = begun or (self._read_once and not self._whole)
         late = self._attached_at is not None and current_time() >= self._attached_at + _FIRST_READ
         if done or late:
             self.open()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from tocsin._stream._cells import NEWER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from tocsin._stream._answers import Observed
@@ -58,6 +59,10 @@ class HeldRows(Generic[A]):
 
     def __bool__(self) -> bool:
         return bool(self._rows)
+
+    def ids(self) -> Iterable[str]:
+        """The alarms whose rows wait."""
+        return self._rows
 
     def hold(self, seen: Observed[A], basis: Basis, *, due: float, since: datetime | None) -> Held[A]:
         """Let a row wait; a later read's row takes the place of an earlier one's, and waits no longer."""

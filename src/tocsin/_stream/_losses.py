@@ -88,6 +88,7 @@ class Losses(Rules[A]):
         self._doubted = False
         self._gaps = self._reconnects = self._misses = 0
         self._connected_at: datetime | None = None
+        self._resumed = False  # it goes on from a checkpoint
 
     # --- attachment ---
 
@@ -110,7 +111,7 @@ class Losses(Rules[A]):
         self._session = session
         self._epoch += 1
         self._connected_at = wall
-        if self._epoch == 1:
+        if self._epoch == 1 and not self._resumed:
             self._started_at = self._credible(date)
         self._due = [now, now + self._policy.verify_first, now + self._policy.overlap]
         self._settled_at = self._due[-1] + self._policy.verify_first

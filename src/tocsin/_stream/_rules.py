@@ -216,8 +216,8 @@ class Rules(Generic[A]):
     def _row_same(self, cell: Cell, seen: Observed[A], basis: Basis, *, after: bool) -> bool:
         if not cell.given:
             return self._take(cell, seen, basis)
-        if after:
-            cell.learn(seen)
+        if after and cell.learn(seen):
+            self._cells.touch(seen.id)
         cell.seq = self._seq
         self._doubts.settled(seen.id, basis.r0)
         return False

@@ -8,6 +8,8 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tocsin._stream._answers import Observed
     from tocsin._stream._policy import RecoveryPolicy
     from tocsin.models import Action
@@ -66,6 +68,10 @@ class Doubts(Generic[A]):
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def ids(self) -> Iterable[str]:
+        """All alarms in doubt."""
+        return self._by_id
 
     def get(self, id: str) -> Doubt[A] | None:
         """The doubt about an alarm, or None."""

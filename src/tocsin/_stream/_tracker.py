@@ -23,6 +23,9 @@ What to call when. `now` is monotonic seconds, `wall` an aware UTC datetime; bot
         t.renew                                       True once when a new session is wanted
         t.state, t.cause, t.stats, t.error            error: a TocsinError that must end the stream
 
+    To go on after a restart: t.remember() and t.resume(…) before any input; then, after each t.take(),
+    t.learned() and t.mark() tell what to keep. See `_memory`.
+
 What differs from the plain reading of the rules, and why:
 
 - A live message that equals what is known teaches nothing about ``lastUpdated``: in A→B→A it may be the old
@@ -61,8 +64,8 @@ from tocsin._stream._answers import (
     ReadWindow,
     WindowAnswer,
 )
+from tocsin._stream._memory import Memory
 from tocsin._stream._reconcile import Pass, Stage
-from tocsin._stream._schedule import Schedule
 from tocsin._stream._settle import backoff
 from tocsin._stream._sweep import Basis, Plan, Purpose
 from tocsin.errors import ConfigurationError
@@ -78,7 +81,7 @@ __all__ = ["Tracker"]
 A = TypeVar("A")
 
 
-class Tracker(Schedule[A]):
+class Tracker(Memory[A]):
     """Recovery of one stream; see the module for what to call when.
 
     Args:

@@ -87,6 +87,15 @@ class Scope:
         """Whether alarms of a type belong to it."""
         return self.types is None or kind in self.types
 
+    def described(self) -> dict[str, object]:
+        """It in JSON's types, the same for the same alarms."""
+        return {
+            "source": sorted(self.sources) or ALL,
+            "children": self.children,
+            "type": None if self.types is None else sorted(self.types),
+            "severity": None if self.severities is None else sorted(self.severities),
+        }
+
     def query(self, read: ReadWindow) -> tuple[tuple[str, str], ...]:
         """The query of a read, without its paging."""
         return (*self._part(read.partition), *_range(read))

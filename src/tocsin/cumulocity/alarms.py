@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from tocsin._stream._buffer import Overflow
+    from tocsin._stream._store import CheckpointStore
     from tocsin._stream._stream import ChangeStream
     from tocsin.cumulocity.changes import Transport
     from tocsin.cumulocity.models import Alarm
@@ -65,7 +66,7 @@ class Alarms(AlarmBulk, AlarmReading, AlarmWriting):
         overflow: Overflow = "recover",
         buffer: int = DEFAULT_BUFFER,
         transport: Transport = "auto",
-        checkpoint: None = None,
+        checkpoint: CheckpointStore | None = None,
     ) -> ChangeStream[Alarm]:
         """Follow every change of alarms, as an async context manager and async iterator.
 
@@ -85,7 +86,9 @@ class Alarms(AlarmBulk, AlarmReading, AlarmWriting):
             buffer: Changes that may wait for the consumer.
             transport: "websocket", "long-polling", or "polling" for reads alone, every 10 s. "auto" takes a
                 WebSocket where there is one and long polling where there is none.
-            checkpoint: For a later version.
+            checkpoint: Where the stream keeps what was handled, such as `FileCheckpoint(path)`: after a
+                restart it goes on from there, and tells the time between by a `Gap`. `snapshot` gives only
+                what was not handled before.
 
         Raises:
             ConfigurationError: The arguments make no sense, or ask for what is not there yet.

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tocsin._http._core import HttpCore
+    from tocsin._stream._keeper import Keeper
     from tocsin._stream._owner import TaskOwner
     from tocsin._stream._policy import RecoveryPolicy
+    from tocsin._stream._store import CheckpointStore
     from tocsin._stream._stream import ChangeStream
     from tocsin.bayeux._line import BayeuxTransport
     from tocsin.cumulocity._proof import RestProof
@@ -69,7 +71,7 @@ def follow(
     overflow: Overflow = "recover",
     buffer: int = DEFAULT_BUFFER,
     transport: Transport = "auto",
-    checkpoint: None = None,
+    checkpoint: CheckpointStore | None = None,
 ) -> ChangeStream[Alarm]:
     """Make a stream of changes; see `Alarms.changes`.
 
@@ -111,8 +113,24 @@ def follow(
         wall=client.clock,
         close_timeout=client.close_timeout,
         whole=snapshot is False,
+        keeper=None if checkpoint is None else _keeper(client, scope, checkpoint, snapshot, overflow),
     )
     return ChangeStream(follower, client.owner, open_timeout=client.open_timeout)
+
+
+def _keeper(
+    client: Following,
+    scope: Scope,
+    store: CheckpointStore,
+    snapshot: bool | Literal["all"],
+    overflow: Overflow,
+) -> Keeper:
+    """What keeps a stream's progress. The ids of alarms mean nothing on another platform, tenant or scope."""
+    from tocsin._stream._keeper import Keeper
+    from tocsin.cumulocity._feed import PLATFORM
+
+    whose = {"platform": PLATFORM, "address": client.core.base_url, "site": client.site}
+    return Keeper(store, {**whose, **scope.described(), "snapshot": snapshot}, merges=overflow == "conflate")
 
 
 def _live(transport: str) -> BayeuxTransport | None:
@@ -143,5 +161,15 @@ def _check(snapshot: object, overflow: str, buffer: int, checkpoint: object) -> 
         )
     if buffer < 1:
         raise ConfigurationError("buffer must be 1 or more")
-    if checkpoint is not None:
-        raise ConfigurationError("checkpoints come in a later version")
+    if checkpoint is not None and not _is_store(checkpoint):
+        raise ConfigurationError("checkpoint must be a CheckpointStore, such as FileCheckpoint(path)")
+    if checkpoint is not None and overflow == "drop_oldest":
+        raise ConfigurationError(
+            "overflow='drop_oldest' loses what a checkpoint is there to keep: use 'recover' or 'conflate'"
+        )
+
+
+def _is_store(checkpoint: object) -> bool:
+    from tocsin._stream._store import CheckpointStore
+
+    return isinstance(checkpoint, CheckpointStore)
