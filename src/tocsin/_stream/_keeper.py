@@ -63,7 +63,7 @@ class Keeper:
             _log.warning("the stream begins anew: %s", error)
             await self._ask("put aside", self._store.reset())
             start = None
-        self.founded = start is not None
+        self.founded = self.progress.begun = start is not None
         return start
 
     async def run(self, saved: Callable[[], None]) -> None:

@@ -81,10 +81,10 @@ class Keeping(Reader[A], Generic[R, A]):
     async def _go_on(self, keeper: Keeper) -> None:
         """Begin from what is kept."""
         start = await keeper.open()
-        self._tracker.remember()
         if start is not None:
             self._resumed = True
             self._tracker.resume(current_time(), self._wall(), start, cause=_DOWN)
+        self._tracker.remember()  # not before: what was just read needs no writing
 
     async def _keep(self, keeper: Keeper) -> None:
         """The task that writes."""

@@ -44,9 +44,13 @@ class Progress:
 
     Args:
         merges: The buffer merges the changes of one alarm (`overflow="conflate"`).
+
+    Attributes:
+        begun: There is a mark already, written or to be written.
     """
 
     def __init__(self, *, merges: bool) -> None:
+        self.begun = False
         self._merges = merges
         self._line: deque[_Entry] = deque()
         self._waiting: dict[str | None, deque[_Entry]] = {}
@@ -148,9 +152,11 @@ class Progress:
             self._dirty[ALARM + id] = None if known is None else write_known(known)
 
     def marked(self, mark: Mark) -> None:
-        """The tracker was whole. Before the first read is complete a mark is good whatever is handled."""
+        """The tracker was whole. That a stream began is good to know whatever is handled."""
+        if not (mark.begun and self.begun):
+            self._mark = write_mark(mark._replace(begun=False, cursor=None))
+            self.begun = True
         if not mark.begun:
-            self._mark = write_mark(mark)
             return
         if self._line and self._line[-1].mark is not None:
             self._line[-1].mark = mark

@@ -45,7 +45,8 @@ class FileCheckpoint(CheckpointStore):
 
     Args:
         path: The file. Its folder must exist and be writable.
-        every, on_mismatch: See `CheckpointStore`.
+        every: Seconds between two writes at least; see `CheckpointStore`.
+        on_mismatch: "error" or "fresh": what happens to one that cannot be used; see `CheckpointStore`.
 
     Raises:
         ConfigurationError: The options make no sense.
@@ -213,9 +214,7 @@ def _apply(records: dict[str, str], changes: dict[str, Any]) -> None:
 
 def _body(line: bytes, path: Path) -> dict[str, Any]:
     text = line[len(_HEAD) : -2]
-    try:
-        if line[-2:] == b"}\n" and line[8:16] == b"%08x" % crc32(text) and isinstance(json.loads(line), dict):
+    if line == _HEAD[:8] + b"%08x" % crc32(text) + _HEAD[16:] + text + b"}\n":
+        with suppress(ValueError, TypeError, RecursionError):
             return dict(json.loads(text))
-    except (ValueError, TypeError, RecursionError):
-        pass
     raise CheckpointError(f"{path} is damaged, or not a checkpoint of tocsin", mismatch=True)

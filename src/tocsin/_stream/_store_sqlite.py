@@ -35,7 +35,8 @@ class SqliteCheckpoint(CheckpointStore):
 
     Args:
         path: The file. Its folder must exist and be writable.
-        every, on_mismatch: See `CheckpointStore`.
+        every: Seconds between two writes at least; see `CheckpointStore`.
+        on_mismatch: "error" or "fresh": what happens to one that cannot be used; see `CheckpointStore`.
 
     Raises:
         ConfigurationError: The options make no sense.

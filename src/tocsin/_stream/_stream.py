@@ -80,7 +80,8 @@ class ChangeStream(Generic[A]):
             if self._reader.has_ended or self._closed:
                 self._reader.buffer.raise_error()
                 raise ConfigurationError("the stream was closed while it was being opened")
-        except BaseException:
+        except BaseException as error:
+            self._told = error if isinstance(error, TocsinError) else None
             await self._end()
             raise
         return self

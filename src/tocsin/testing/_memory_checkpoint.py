@@ -18,7 +18,8 @@ class MemoryCheckpoint(CheckpointStore):
     """Keeps a checkpoint in memory, for tests of a program's restarts; it works under a virtual clock.
 
     Args:
-        every, on_mismatch: See `CheckpointStore`.
+        every: Seconds between two writes at least; see `CheckpointStore`.
+        on_mismatch: "error" or "fresh": what happens to one that cannot be used; see `CheckpointStore`.
 
     Attributes:
         records: What is kept.
