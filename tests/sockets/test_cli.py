@@ -184,6 +184,23 @@ async def test_watch_tells_every_change_as_json(emulator, url):
     assert emulator.sessions == 0
 
 
+async def test_watch_goes_on_from_its_checkpoint(emulator, url, tmp_path):
+    first = raised(emulator)["id"]
+    arguments = ("watch", "--jsonl", "--checkpoint", str(tmp_path / "c"))
+    async with running(*arguments, url=url) as watch:
+        await watch.event("change", id=first)
+        assert await watch.end() == 0
+    second = raised(emulator, 2)["id"]
+    async with running(*arguments, url=url) as watch:
+        change = await watch.event("change")  # the first one is not told again
+        assert (change["id"], change["origin"]) == (second, "recovered")
+        assert (await watch.event("gap"))["recovered"] == 1
+        code, _, err = await run(*arguments, url=url)
+        assert code == 1
+        assert "in use" in one_sentence(err)
+        assert await watch.end() == 0
+
+
 async def test_watch_without_a_terminal_is_plain_lines(emulator, url):
     async with running("watch", "--no-snapshot", url=url) as watch:
         while "connected" not in await watch.line():

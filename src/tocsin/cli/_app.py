@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -90,6 +91,10 @@ def watch(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Keep trying when the first connection fails.")
     ] = True,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Go on from this file, and keep there what was shown."),
+    ] = None,
     jsonl: JsonLines = False,
 ) -> int:
     """Follow every change until interrupted."""
@@ -97,7 +102,14 @@ def watch(
 
     return run(
         lambda output: _watch.watch(
-            connection, scope, output, transport=transport, snapshot=snapshot, wait=wait, jsonl=jsonl
+            connection,
+            scope,
+            output,
+            transport=transport,
+            snapshot=snapshot,
+            wait=wait,
+            checkpoint=checkpoint,
+            jsonl=jsonl,
         )
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import anyio.lowlevel
 
+from tocsin._stream._store_file import FileCheckpoint
 from tocsin.cli._connect import make_client
 from tocsin.cli._run import DONE, complain
 from tocsin.cli._views import choose_view
@@ -16,6 +17,7 @@ from tocsin.models import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from tocsin._stream._states import StateChange
     from tocsin._stream._stream import ChangeStream
@@ -38,6 +40,7 @@ async def watch(
     transport: Transport,
     snapshot: bool,
     wait: bool,
+    checkpoint: Path | None = None,
     jsonl: bool,
 ) -> int:
     """Follow and show until interrupted, or until going on makes no sense.
@@ -53,6 +56,7 @@ async def watch(
             type=scope.type or None,
             snapshot=snapshot,
             transport=transport.value,
+            checkpoint=None if checkpoint is None else FileCheckpoint(checkpoint),
         )
         view = choose_view(output, f"{connection.url}  {connection.tenant or ''}", jsonl=jsonl)
         await Following(stream, view, where=connection.url, patient=wait).run()
