@@ -36,6 +36,7 @@ class Consumer:
         line: The items that stand: after a crash without those that were not kept.
         repeated: Items that were given, not kept, and so may come again.
         unkept: Their alarms.
+        begun: There is a checkpoint.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Consumer:
         self.handled = 0
         self.repeated = 0
         self.unkept: set[str] = set()
+        self.begun = False
 
     async def follow(self, stream: Any, disk: Disk, *, pause: float = 0.0, commit: bool = False) -> None:
         while True:
@@ -111,6 +113,7 @@ class Disk(MemoryCheckpoint):
             return
         await super().save(records)
         self.consumer.kept = handled
+        self.consumer.begun = True
         if self.saves == self.kill_after:
             self.kill()
             await anyio.lowlevel.checkpoint()
@@ -167,7 +170,8 @@ async def simulate(seed: int) -> Result:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(live)
-            await anyio.sleep(10)
+            await until(lambda: consumer.begun, 1000)  # until then it was killed before it could begin
+            await anyio.sleep(1)
             start = site.emulator.ledger.seq
             async with anyio.create_task_group() as work:
                 work.start_soon(writers.work)

@@ -54,6 +54,9 @@ class CheckpointStore(ABC):
 
         Cancelling it leaves it open whether they were written; they come again.
 
+        Args:
+            records: Texts under their keys; None removes what is under a key, if anything is.
+
         Raises:
             CheckpointError: They could not be written.
         """

@@ -67,7 +67,11 @@ class FileCheckpoint(CheckpointStore):
         return await run_sync(self._journal.load)
 
     async def save(self, records: Mapping[str, str | None]) -> None:
-        """Append these records, and sync. Cancelling it waits until that is done."""
+        """Append these records, and sync. Cancelling it waits until that is done.
+
+        Args:
+            records: See `CheckpointStore`.
+        """
         await run_sync(self._journal.append, records)
 
     async def reset(self) -> None:

@@ -57,7 +57,11 @@ class SqliteCheckpoint(CheckpointStore):
         return await run_sync(self._load)
 
     async def save(self, records: Mapping[str, str | None]) -> None:
-        """Write these records in one transaction. Cancelling it waits until that is done."""
+        """Write these records in one transaction. Cancelling it waits until that is done.
+
+        Args:
+            records: See `CheckpointStore`.
+        """
         await run_sync(self._save, records)
 
     async def reset(self) -> None:

@@ -37,7 +37,11 @@ class MemoryCheckpoint(CheckpointStore):
         return dict(self.records)
 
     async def save(self, records: Mapping[str, str | None]) -> None:
-        """Keep these records."""
+        """Keep these records.
+
+        Args:
+            records: See `CheckpointStore`.
+        """
         await checkpoint()
         self.saves += 1
         for key, text in records.items():
