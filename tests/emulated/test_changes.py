@@ -485,9 +485,10 @@ async def test_a_bare_bayeux_server_is_followed_with_gaps(fault):
             assert seen.error is None
 
 
+@pytest.mark.parametrize("bayeux", [POLLED, BayeuxSettings()], ids=["long-polling", "websocket"])
 @pytest.mark.parametrize("status", [500, 503])
-async def test_a_platform_whose_reads_fail_for_long_is_not_taken_for_a_bare_server(status):
-    async with tenant(bayeux=POLLED) as site, site.client() as client:
+async def test_a_platform_whose_reads_fail_for_long_is_not_taken_for_a_bare_server(status, bayeux):
+    async with tenant(bayeux=bayeux) as site, site.client() as client:
         order = site.emulator.faults.add(Fault("status", path=REST, status=status, times=None))
         async with following(client.alarms.changes(DEVICE)) as seen:
             await anyio.sleep(500)

@@ -67,6 +67,7 @@ class Losses(Rules[A]):
         self._sweeps_on = sweeps
         self._attached = not live
         self._lost_cause: str | None = None
+        self._stood_at: float | None = None  # monotonic, of the first attachment
         self._epoch = 0
         self._settled_at = 0.0  # from then on a subscription has surely taken effect
         self._session: int | None = None
@@ -113,6 +114,7 @@ class Losses(Rules[A]):
         self._connected_at = wall
         if self._epoch == 1 and not self._resumed:
             self._started_at = self._credible(date)
+            self._stood_at = now
         self._due = [now, now + self._policy.verify_first, now + self._policy.overlap]
         self._settled_at = self._due[-1] + self._policy.verify_first
         if not (self._reads_on and self._sweeps_on):

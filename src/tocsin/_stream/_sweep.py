@@ -125,6 +125,7 @@ class Plan:
         failures: Failed requests in a row.
         first_date: `Date` of the first response, in ms.
         largest: The largest ``lastUpdated`` of all rows; `first_largest` of the first response's.
+        answers: Responses so far.
         rows, blank, unreadable: Rows that came, those without ``lastUpdated``, those nobody could read.
         paged: Page numbers were followed in a window of open alarms: a row may have slipped through.
         notices: Sentences for the log.
@@ -148,7 +149,7 @@ class Plan:
         self.paged = False
         self.notices: list[str] = []
         self._todo = windows[::-1]
-        self._answers = 0
+        self.answers = 0
         self._splits = True
 
     @property
@@ -193,12 +194,12 @@ class Plan:
     def _account(self, answer: WindowAnswer[Any]) -> None:
         stamps = [row.updated for row in answer.rows if row.updated is not None]
         newest = max(stamps, default=None)
-        if self._answers == 0:
+        if self.answers == 0:
             self.first_date = answer.date
             self.first_largest = newest
         if newest is not None and (self.largest is None or newest > self.largest):
             self.largest = newest
-        self._answers += 1
+        self.answers += 1
         self.rows += len(answer.rows)
         self.blank += len(answer.rows) - len(stamps)
         self.unreadable += answer.unreadable

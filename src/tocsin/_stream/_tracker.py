@@ -144,8 +144,17 @@ class Tracker(Memory[A]):
             self._plan_whole(plan, self._wall)
 
     def _start_from(self, plan: Plan) -> None:
-        """From which server time on a change is news: when the stream surely stood."""
-        first = plan.first_largest if plan.first_date is None else plan.first_date
+        """From which server time on a change is news: when the stream surely stood.
+
+        Where nothing told the server's time then, the first read tells it later: reads may have failed for
+        long, and what was written meanwhile is news too.
+        """
+        if plan.first_date is None:
+            first = plan.first_largest
+        elif self._started_at is None and self._stood_at is not None and plan.answers == 1:
+            first = plan.first_date - int((self._now - self._stood_at) * 1000)
+        else:
+            first = plan.first_date
         if first is not None and (self._started_at is None or first < self._started_at):
             self._started_at = first
 

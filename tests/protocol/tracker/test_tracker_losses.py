@@ -135,6 +135,21 @@ class TestGap:
         assert bench.later(1000).reads() == []
 
 
+class TestLateFirstRead:
+    """Reads that fail from the start hide nothing, whether or not the channel told the server's time."""
+
+    @pytest.mark.parametrize("dated", [True, False])
+    def test_what_was_written_in_an_outage_before_it_is_told(self, dated: bool) -> None:
+        bench = Bench(start=False, snapshot=False)
+        bench.t.connected(0.0, bench.wall, session=1, date=bench.date if dated else None)
+        bench.answer(bench.window(), Failed("503"))
+        bench.later(20).cut(5)
+        written = seen("1", "A", 22_000, created=T0 + 22_000)
+        gave = bench.page(seen("2", "A", -50_000), written, read=bench.window())
+        assert gave == ["CREATE 1A recovered"]
+        assert finish(bench, bench.now + 20) == ["gap 1"]
+
+
 class TestMiss:
     def test_a_change_that_only_a_sweep_brought_is_a_gap_and_makes_a_new_session_once(self) -> None:
         bench = settled(OLD)
