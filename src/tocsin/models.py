@@ -5,11 +5,12 @@ No wire name and no platform is known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
 __all__ = [
@@ -155,6 +156,21 @@ class Change(Generic[A_co]):
     platform: str
     site: str
     received_at: datetime
+    _ack: Callable[[Change[Any]], Awaitable[None]] | None = field(default=None, repr=False, compare=False)
+
+    async def ack(self) -> None:
+        """Say that this change was handled, before the stream is asked for the next one, which says so too.
+
+        It matters where the platform keeps what was not handled (Notification 2.0); elsewhere, and for any
+        but the last change that the stream gave, it does nothing.
+        """
+        if self._ack is not None:
+            await self._ack(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process, or as a copy, it acknowledges nothing.
+        values = (self.action, self.id, self.alarm, self.origin, self.platform, self.site, self.received_at)
+        return type(self), values
 
     @property
     def key(self) -> tuple[str, str]:

@@ -265,6 +265,14 @@ class HttpCore:
         if self._shared.route.logins is not None:
             self._shared.route.logins.listeners.append(listener)
 
+    def hide(self, *secrets: str) -> None:
+        """Keep these texts out of errors and logs from now on.
+
+        Args:
+            secrets: Such as a token that goes in a query.
+        """
+        self._shared.route.redactor.learn(secrets)
+
     async def _attempts(self, wire: Wire, request: Request, flight: Flight) -> Response:
         policy = request.retry or self._retry
         rng = self._shared.rng

@@ -97,13 +97,14 @@ class HttpSession:
         )
         return await within_total(flight, wire.attempt(request, flight))
 
-    async def upgrade(self, request: Request) -> Upgraded:
+    async def upgrade(self, request: Request, *, anonymous: bool = False) -> Upgraded:
         """Send a request that asks to leave HTTP, and take over its connection.
 
         Cancelling it closes the connection.
 
         Args:
             request: A GET with the headers that ask for it. Its `timeouts` bound the asking alone.
+            anonymous: Without the client's credentials and middleware: the request says itself who asks.
 
         Returns:
             The connection, to be closed by the caller.
@@ -116,7 +117,8 @@ class HttpSession:
         url = self._base + request.path
         flight = Flight("GET", url, request.timeouts or self._timeouts, self._headers, upgrades=True)
         try:
-            response = await within_total(flight, wire.attempt(request, flight))
+            send = wire.unauthenticated if anonymous else wire.attempt
+            response = await within_total(flight, send(request, flight))
         except BaseException:
             if flight.upgraded is not None:
                 await flight.upgraded.aclose()

@@ -54,6 +54,9 @@ class Buffer(Generic[A]):
 
     Attributes:
         on_taken: Called with each batch at the very moment it leaves. It must not raise.
+        left: Items that were in line and are no more, taken or dropped. What came in after others left after
+            them, so `left + len(buffer)` is the place behind all that waits.
+        taken: Items that were handed to the consumer.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Buffer(Generic[A]):
         self.dropped = 0
         self.conflated = 0
         self.delivered = 0
+        self.left = 0
+        self.taken = 0
         self._items: deque[Change[A] | Gap] = deque()
         self._by_key: dict[Hashable, Change[A] | Gap] = {}
         self._gap_keys = count()
@@ -197,9 +202,11 @@ class Buffer(Generic[A]):
         gaps = sum(1 for item in batch if isinstance(item, Gap)) if self._gaps else 0
         self._gaps -= gaps
         self.delivered += len(batch) - gaps
+        self.left += len(batch)
         if self._lost is not None:
             batch.insert(0, self._lost)
             self._lost = None
+        self.taken += len(batch)
         return batch
 
     def _shed(self) -> list[Change[A]]:
@@ -220,6 +227,7 @@ class Buffer(Generic[A]):
         last: Change[A] | None = None
         while over > 0:
             item = self._items.popleft()
+            self.left += 1
             if isinstance(item, Gap):
                 self._gaps -= 1
                 gaps.append(item)
@@ -257,6 +265,7 @@ class Buffer(Generic[A]):
             else:
                 changes.append(item)
         self.dropped += len(changes)
+        self.left += len(changes)
         self._refill(gaps)
         return changes
 

@@ -255,6 +255,7 @@ async def open_channel(
     request: Request,
     settings: ChannelSettings,
     *,
+    anonymous: bool = False,
     key: Callable[[], bytes] = lambda: secrets.token_bytes(16),
 ) -> TextChannel:
     """Ask a server for a WebSocket.
@@ -265,6 +266,7 @@ async def open_channel(
         session: Whose connections, cookies and credentials are used.
         request: The path, the query and further headers of the request.
         settings: Times and limits.
+        anonymous: Without the session's credentials: the request says itself who asks.
         key: Draws 16 bytes.
 
     Raises:
@@ -291,7 +293,7 @@ async def open_channel(
             ("Sec-WebSocket-Key", nonce),
         )
     )
-    stream = await session.upgrade(asked)
+    stream = await session.upgrade(asked, anonymous=anonymous)
     if stream.headers.get("sec-websocket-accept") != _accept(nonce):
         await stream.aclose()
         raise ProtocolError(

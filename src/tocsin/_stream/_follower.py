@@ -15,6 +15,7 @@ from anyio import Event, create_task_group, current_time, move_on_after
 
 from tocsin._stream._answers import Failed, Give, ReadWindow, WindowAnswer
 from tocsin._stream._keeping import Keeping
+from tocsin._stream._receipts import Receipts
 from tocsin.errors import AuthenticationError, PermissionDeniedError, TocsinError
 from tocsin.models import Action, Change, Gap
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tocsin._stream._buffer import Buffer
     from tocsin._stream._keeper import Keeper
     from tocsin._stream._platform import Attachment, Platform
+    from tocsin._stream._receipts import Receipt
     from tocsin._stream._states import StateBoard
     from tocsin._stream._tracker import Tracker
     from tocsin.models import StreamStats
@@ -68,6 +70,7 @@ class Follower(Keeping[R, A]):
         whole: Whether entering waits for all of the first read (a baseline that is not given) or for its
             first answer (a snapshot that is being given).
         keeper: Keeps what the consumer handled; None: nothing is kept.
+        receipts: Whether the platform wants to know what the consumer has handled.
     """
 
     def __init__(
@@ -81,10 +84,14 @@ class Follower(Keeping[R, A]):
         close_timeout: float,
         whole: bool,
         keeper: Keeper | None = None,
+        receipts: bool = False,
     ) -> None:
         super().__init__(
             tracker, platform, buffer, board, wall=wall, close_timeout=close_timeout, keeper=keeper
         )
+        if receipts:
+            self.receipts = Receipts(buffer, tracker.unsettled, self._demand)
+        self._ack = None if self.receipts is None else self.receipts.acknowledge
         self._whole = whole
         self._attachment: Attachment | None = None
         self._wake = Event()
@@ -140,7 +147,7 @@ class Follower(Keeping[R, A]):
     def _work(self, tasks: TaskGroup) -> None:
         if self._failure is not None:
             raise self._failure
-        self._paused = self.buffer.half_full
+        self._paused = self._must_pause()
         for read in self._tracker.reads(current_time(), paused=self._paused):
             tasks.start_soon(self._read, read)
         if self._is_look_due(current_time()):
@@ -233,6 +240,17 @@ class Follower(Keeping[R, A]):
             for action, alarm_id, observed in messages:
                 take_in(now, wall, action, alarm_id, observed, session=session, ordered=ordered)
 
+    def when_handled(self, id: str | None, receipt: Receipt) -> None:  # noqa: A002 - as below
+        """Have a message acknowledged once all that came of it was handled."""
+        if self.receipts is not None:
+            with self._guard():
+                self.receipts.add(id, receipt)
+
+    async def room(self) -> None:
+        """Wait until the consumer can be given more, where nothing may be dropped."""
+        if self.buffer.overflow == "block":
+            await self.buffer.room()
+
     def unreadable(self, id: str | None) -> None:  # noqa: A002 - the same name everywhere
         """A message came that nobody could read."""
         with self._guard():
@@ -248,8 +266,12 @@ class Follower(Keeping[R, A]):
             self._overflowed = False
             self._tracker.caught_up(current_time())
             self._wake.set()
-        elif self._paused and not self.buffer.half_full:
+        elif self._paused and not self._must_pause():
             self._wake.set()
+
+    def _must_pause(self) -> bool:
+        """Whether the consumer has enough to take."""
+        return self.buffer.half_full or (self.receipts is not None and self.receipts.crowded)
 
     def _guard(self) -> _Guard:
         return _Guard(self)
@@ -282,6 +304,8 @@ class Follower(Keeping[R, A]):
                 )
         if self._keeper is not None:
             self._note(self._keeper)
+        if self.receipts is not None:
+            self.receipts.review()
         for notice in tracker.notices():
             _log.warning("%s %s: %s", self._platform.platform, self._platform.site, notice)
         if tracker.renew and self._attachment is not None:
@@ -308,7 +332,8 @@ class Follower(Keeping[R, A]):
         platform, shown = self._platform, self._wall.shown
         if isinstance(item, Give):
             alarm = None if item.observed is None else platform.present(item.observed.alarm)
-            return Change(item.action, item.id, alarm, item.origin, platform.platform, platform.site, at)
+            site = platform.site
+            return Change(item.action, item.id, alarm, item.origin, platform.platform, site, at, self._ack)
         since, until = shown(item.since), shown(item.until)
         return Gap(since, until, item.cause, item.recovered, platform.platform, platform.site)
 

@@ -78,6 +78,16 @@ class HeldRows(Generic[A]):
         if held is not None and (cell is None or cell.gone or cell.order(held.seen) != NEWER):
             del self._rows[id]
 
+    def postpone(self, due: float) -> None:
+        """Let all wait until then, at least: their messages could not come yet."""
+        for held in self._rows.values():
+            held.due = max(held.due, due)
+
+    @property
+    def first(self) -> Observed[A] | None:
+        """What the row shows that has waited longest."""
+        return next((held.seen for held in self._rows.values()), None)
+
     def pop(self, now: float) -> Held[A] | None:
         """Take out the next row that has waited long enough, or any if there are too many."""
         for id, held in self._rows.items():

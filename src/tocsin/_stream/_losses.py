@@ -61,8 +61,9 @@ class Losses(Rules[A]):
         live: bool,
         sweeps: bool,
         reads: bool,
+        durable: bool,
     ) -> None:
-        super().__init__(policy, snapshot=snapshot, live=live)
+        super().__init__(policy, snapshot=snapshot, live=live, durable=durable)
         self._reads_on = reads
         self._sweeps_on = sweeps
         self._attached = not live
@@ -116,6 +117,8 @@ class Losses(Rules[A]):
             self._started_at = self._credible(date)
             self._stood_at = now
         self._due = [now, now + self._policy.verify_first, now + self._policy.overlap]
+        if self._durable and self._epoch > 1 and self._loss is None:
+            self._due = [now + self._policy.overlap]  # what waited for us comes by itself, state by state
         self._settled_at = self._due[-1] + self._policy.verify_first
         if not (self._reads_on and self._sweeps_on):
             self._close_loss(wall, recoverable=False)
@@ -151,6 +154,8 @@ class Losses(Rules[A]):
         self._attached = False
         self._reconnects += 1
         self._due = [now + self._policy.verify_every]  # reads may work although the channel does not
+        if self._durable:
+            return  # what is sent meanwhile is kept for us; if a sweep overtakes it, that is told
         self._open_loss(self._last_whole(wall), cause)
         _, since, _ = self._give_held(inf)  # no message will come for them any more
         if self._loss is not None and since is not None:
@@ -232,14 +237,17 @@ class Losses(Rules[A]):
     def _waits(self, cell: Cell, seen: Observed[A], basis: Basis) -> bool:
         """A change that no message told: one should, within the grace time."""
         plan = basis.plan
+        if plan is not None and self._durable and not self._attached:
+            self._overtaken(plan)
         # A first read that takes a while may show an alarm twice: its second state has a message under way.
         again = plan is not None and plan.purpose is Purpose.FIRST and cell.given and cell.told
-        attach = plan is not None and plan.attach and not again
+        attach = plan is not None and plan.attach and not again and not self._durable
         explained = plan is None or attach or self._loss is not None or self._spill is not None
         if plan is None or explained or not (self._live and self._attached):
             return False
         if (
-            self._started_at is not None
+            not self._durable
+            and self._started_at is not None
             and seen.updated is not None
             and seen.updated < self._started_at + 1000
         ):
@@ -253,9 +261,24 @@ class Losses(Rules[A]):
 
     def _judge_misses(self, now: float) -> None:
         """Those whose message had its time and did not come."""
+        if self._durable and self._held and (not self._attached or self._is_behind(now)):
+            self._held.postpone(now + self._policy.grace)
         count, since, late = self._give_held(now)
         if count and self._wall is not None:
             self._missed(now, since or self._wall, count, late=late)
+
+    def _overtaken(self, plan: Plan) -> None:
+        """A sweep finds what a durable channel that is down has not brought: states between may be merged."""
+        since = self._whole_at or plan.began or self._wall
+        if since is not None:
+            self._open_loss(since, self._lost_cause or "no connection")
+
+    def _is_behind(self, now: float) -> bool:
+        """Whether a durable channel still brings what was stored before the row that waits longest."""
+        first = self._held.first
+        if self._reached is None or first is None or first.updated is None:
+            return False
+        return self._reached < first.updated and now < self._reached_at + self._policy.grace
 
     def _give_held(self, now: float) -> tuple[int, datetime | None, bool]:
         """Give the rows that waited long enough: how many are misses, since when, and whether for sure."""

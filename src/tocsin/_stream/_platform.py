@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tocsin._stream._answers import Answer, Observed, Read
+    from tocsin._stream._receipts import Receipt
     from tocsin.errors import TocsinError
     from tocsin.models import Action
 
@@ -20,7 +21,7 @@ A_co = TypeVar("A_co", covariant=True)
 class Inlet(Protocol[R]):
     """Where a platform's live channel puts what it brings.
 
-    Everything is synchronous, raises nothing and is worked off at once: nothing can pile up behind it.
+    Everything but `room` is synchronous, raises nothing and is worked off at once: nothing piles up.
     """
 
     def connected(self, *, session: int, date: int | None) -> None:
@@ -51,6 +52,17 @@ class Inlet(Protocol[R]):
             session: The session that brought them.
             ordered: Whether the channel keeps the order in which the alarms were written.
         """
+
+    def when_handled(self, id: str | None, receipt: Receipt) -> None:  # noqa: A002 - as below
+        """Have a message acknowledged once all that came of it was handled. Called right after `live`.
+
+        Args:
+            id: The alarm's id; None where it is not known.
+            receipt: Told once what became of it, or never if the stream ends before.
+        """
+
+    async def room(self) -> None:
+        """Wait until the consumer can be given more: only for a channel that keeps what it cannot bring."""
 
     def unreadable(self, id: str | None) -> None:  # noqa: A002 - the same name everywhere
         """A message came that nobody could read; `id` if at least that could be found."""

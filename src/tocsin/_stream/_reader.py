@@ -17,6 +17,7 @@ from tocsin.models import StreamState, StreamStats
 
 if TYPE_CHECKING:
     from tocsin._stream._buffer import Buffer
+    from tocsin._stream._receipts import Receipts
     from tocsin._stream._states import StateBoard
     from tocsin.models import Change, Gap
 
@@ -43,6 +44,7 @@ class Reader(ABC, Generic[A]):
         keeps: Something is kept of what was handled: the stream then tells it, and gives nothing before it is
             open.
         unkept: What was handled could not be kept: the stream has ended with this error.
+        receipts: Told what the consumer has handled, where a platform wants to know; None: nobody does.
     """
 
     keeps: bool = False
@@ -53,6 +55,7 @@ class Reader(ABC, Generic[A]):
         self.board = board
         self.close_timeout = close_timeout
         self.abandoned = False
+        self.receipts: Receipts | None = None
         self._opened = Event()
         self._ended = Event()
         self._scope = CancelScope()

@@ -32,8 +32,13 @@ _STRIKES = 3
 class Rules(Generic[A]):
     """Cells, doubts, and what leaves for the consumer."""
 
-    def __init__(self, policy: RecoveryPolicy, *, snapshot: Literal[False, True, "all"], live: bool) -> None:
+    def __init__(
+        self, policy: RecoveryPolicy, *, snapshot: Literal[False, True, "all"], live: bool, durable: bool
+    ) -> None:
         self._policy = policy
+        self._durable = durable
+        self._reached: int | None = None  # lastUpdated of the latest message
+        self._reached_at = 0.0
         self._snapshot = snapshot
         self._live = live
         self._cells = Cells(policy.remembered, policy.max_tracked)
@@ -80,6 +85,8 @@ class Rules(Generic[A]):
         self._heard = True
         self._live_at = wall
         cell = self._cells.get(id)
+        if self._durable and observed is not None and observed.updated is not None:
+            self._reached, self._reached_at = observed.updated, now
         if action is Action.DELETE:
             self._live_delete(cell, id)
         elif observed is None:
@@ -111,7 +118,8 @@ class Rules(Generic[A]):
             self._give(cell, seen, action, Origin.LIVE, lane)
         elif self._is_redelivery(cell, seen):
             self._duplicates += 1
-        elif self._in_order(cell, seen, lane):
+        elif self._in_order(cell, seen, lane) or (self._durable and not cell.told):
+            # What only the silent first read knew has been on its way since before: each state is told.
             self._give(cell, seen, action, Origin.LIVE, lane)
         else:
             self._doubt(cell, seen.id, seen, action)

@@ -35,6 +35,8 @@ class Schedule(Losses[A]):
         sweeps: False reads once at the start and never again, and says so by gaps. For tests and
             demonstrations.
         reads: There is a REST API to read from. False: every loss is a gap that cannot be recovered.
+        durable: The live channel keeps what it could not bring, in order: an interruption alone loses
+            nothing, and a row waits for its message until the channel has caught up.
     """
 
     def __init__(
@@ -46,8 +48,11 @@ class Schedule(Losses[A]):
         live: bool = True,
         sweeps: bool = True,
         reads: bool = True,
+        durable: bool = False,
     ) -> None:
-        super().__init__(policy, snapshot=snapshot, live=live, sweeps=sweeps, reads=reads)
+        super().__init__(
+            policy, snapshot=snapshot, live=live, sweeps=sweeps, reads=reads, durable=durable and live
+        )
         self._partitions = tuple(partitions)
         self._cursor: int | None = None
         self._begun = not reads  # the first read is complete
@@ -98,6 +103,8 @@ class Schedule(Losses[A]):
         """
         self._now = now
         self._paused = paused
+        if paused and self._durable:
+            self._held.postpone(now + self._policy.grace)  # nor can messages come to a consumer that is slow
         self._judge_misses(now)
         if not self._reads_on:
             return []

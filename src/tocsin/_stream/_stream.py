@@ -90,6 +90,8 @@ class ChangeStream(Generic[A]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
+            if isinstance(error, Exception) and self._reader.receipts is not None:
+                self._reader.receipts.failed()
             await self._end()
             return
         self._handle()
@@ -100,6 +102,8 @@ class ChangeStream(Generic[A]):
 
     async def __anext__(self) -> Change[A] | Gap:
         """Wait for the next change or gap. Cancelling it loses nothing.
+
+        It also says that what was given before is handled: a platform that keeps what was not may forget it.
 
         Raises:
             StopAsyncIteration: The stream was closed, or has raised its error.
@@ -126,12 +130,16 @@ class ChangeStream(Generic[A]):
 
     def _hand_out(self) -> Change[A] | Gap:
         item = self._batch.popleft()
+        if self._reader.receipts is not None:
+            self._reader.receipts.gave(item)
         if self._reader.keeps:
             self._in_hand = item
         return item
 
     def _handle(self) -> None:
         """What was given last is handled."""
+        if self._reader.receipts is not None and not self._taking:
+            self._reader.receipts.done()
         item, self._in_hand = self._in_hand, None
         if item is not None:
             self._reader.handled(item)

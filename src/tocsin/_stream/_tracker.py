@@ -92,6 +92,7 @@ class Tracker(Memory[A]):
         sweeps: False reads once at the start and never again, and says so by gaps. For tests and
             demonstrations.
         reads: There is a REST API to read from. False: every loss is a gap that cannot be recovered.
+        durable: The live channel keeps what it could not bring; see `Schedule`.
     """
 
     # --- answers ---
@@ -251,6 +252,16 @@ class Tracker(Memory[A]):
         self._gaps += 1
         self._out.append(Note(self._whole_or(self._wall), self._wall, cause, None))
 
+    def unsettled(self, id: str | None) -> bool:  # noqa: A002 - the same name everywhere
+        """Whether what came of a message is still open: a read is to settle it, or changes were dropped.
+
+        Args:
+            id: The alarm's; None for a message that nobody could read.
+        """
+        if self._spill is not None:
+            return True
+        return self._loss is not None if id is None else self._doubts.get(id) is not None
+
     # --- what leaves ---
 
     def take(self) -> list[Give[A] | Note]:
@@ -297,7 +308,7 @@ class Tracker(Memory[A]):
             or self._failing
             or (open_gap.cause if open_gap is not None else None)
             or self._unreconciled
-            or (None if self._reads_on else "no REST API: what is lost cannot be read back")
+            or (None if self._reads_on or self._durable else "no REST API: what is lost cannot be read back")
         )
 
     def _trouble(self) -> str | None:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
         Status,
         Upserted,
     )
+    from tocsin.cumulocity.notification2 import (
+        Notification2,
+        NotificationSubscription,
+        NotificationSubscriptions,
+    )
 
 __all__ = [
     "Alarm",
@@ -44,6 +49,9 @@ __all__ = [
     "DeviceCertificate",
     "LoginOption",
     "Microservice",
+    "Notification2",
+    "NotificationSubscription",
+    "NotificationSubscriptions",
     "OAuthInternal",
     "Outcome",
     "ProcessingMode",
@@ -71,6 +79,9 @@ _HOMES = {
     "tocsin.cumulocity.models": (
         "Alarm", "AlarmResource", "AuditChange", "AuditRecord", "Created", "Outcome", "ProcessingMode",
         "Severity", "Source", "Status", "Upserted",
+    ),
+    "tocsin.cumulocity.notification2": (
+        "Notification2", "NotificationSubscription", "NotificationSubscriptions",
     ),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tocsin.cumulocity._scope import Scope
 
     Listen = Callable[[Listener, Sequence[str]], Attachment]
+    Consume = Callable[[Inlet[bytes]], Attachment]
 
 __all__ = ["AlarmFeed"]
 
@@ -67,6 +68,8 @@ class AlarmFeed:
         scope: Which alarms.
         site: The client's name.
         listen: Switches the live channel on; None for reads alone.
+        consume: Becomes a consumer of Notification 2.0 instead.
+        reads: Whether anything may be read at all; not so where others share what comes.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class AlarmFeed:
         scope: Scope,
         *,
         site: str,
-        listen: Listen | None,
+        listen: Listen | None = None,
+        consume: Consume | None = None,
+        reads: bool = True,
     ) -> None:
         self.platform = PLATFORM
         self.site = site
@@ -84,9 +89,13 @@ class AlarmFeed:
         self._proof = proof
         self._scope = scope
         self._listen = listen
+        self._consume = consume
+        self._reads = reads
 
     def attach(self, inlet: Inlet[bytes]) -> Attachment | None:
         """Switch the live channel on."""
+        if self._consume is not None:
+            return self._consume(inlet)
         if self._listen is None:
             return None
         return self._listen(LiveAlarms(inlet, self._scope), self._scope.channels)
@@ -116,8 +125,9 @@ class AlarmFeed:
         except (AuthenticationError, PermissionDeniedError):
             raise
         except TocsinError as error:
-            if await self._proof.is_missing(self._core, error, live=self._listen is not None):
-                if self._listen is None:
+            live = self._listen is not None or self._consume is not None
+            if await self._proof.is_missing(self._core, error, live=live):
+                if not live:
                     raise
                 return NoSuchApi()
             log.info("a read of alarms failed: %s", error)
@@ -125,7 +135,7 @@ class AlarmFeed:
 
     async def has_api(self) -> bool:
         """Look once more whether there is a REST API."""
-        return await self._proof.look(self._core)
+        return self._reads and await self._proof.look(self._core)
 
     async def _window(self, read: ReadWindow) -> WindowAnswer[bytes]:
         core = self._proof.view(self._core)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Message = tuple[Action, str, Observed[bytes] | None]
 
-__all__ = ["LiveAlarms"]
+__all__ = ["LiveAlarms", "UnreadableError", "read_told"]
 
 
 class LiveAlarms:
@@ -38,8 +38,8 @@ class LiveAlarms:
         for event in events:
             for told in read_payload(event.data):
                 try:
-                    message = self._read(told)
-                except _UnreadableError as unreadable:
+                    message = read_told(told, self._scope)
+                except UnreadableError as unreadable:
                     self._hand_on(batch, session=session, ordered=ordered)
                     batch = []
                     self._inlet.unreadable(unreadable.id)
@@ -77,28 +77,33 @@ class LiveAlarms:
         if batch:
             self._inlet.live(batch, session=session, ordered=ordered)
 
-    def _read(self, told: Told) -> Message | None:
-        """The message, or None if it is of a type that the stream does not follow."""
-        if told.action is None:
-            raise _UnreadableError(told.id)
-        if told.action is Action.DELETE:
-            if told.id is None:
-                raise _UnreadableError(None)
-            return told.action, told.id, None
-        try:
-            alarm = read_alarm(told.raw)
-            kind = alarm.get("type")
-            if not self._scope.follows_type(kind):
-                if kind is None:  # a partial object: a read will tell
-                    raise _UnreadableError(alarm_id(alarm))
-                return None
-            observed = observe(alarm, told.raw, severities=self._scope.severities)
-        except ProtocolError:
-            raise _UnreadableError(None) from None
-        return told.action, observed.id, observed
+
+def read_told(told: Told, scope: Scope) -> Message | None:
+    """The message, or None if it is of a type that the stream does not follow.
+
+    Raises:
+        UnreadableError: It cannot be read.
+    """
+    if told.action is None:
+        raise UnreadableError(told.id)
+    if told.action is Action.DELETE:
+        if told.id is None:
+            raise UnreadableError(None)
+        return told.action, told.id, None
+    try:
+        alarm = read_alarm(told.raw)
+        kind = alarm.get("type")
+        if not scope.follows_type(kind):
+            if kind is None:  # a partial object: a read will tell
+                raise UnreadableError(alarm_id(alarm))
+            return None
+        observed = observe(alarm, told.raw, severities=scope.severities)
+    except ProtocolError:
+        raise UnreadableError(None) from None
+    return told.action, observed.id, observed
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """A change that cannot be read; `id` if at least that is known."""
 
     def __init__(self, id: str | None) -> None:  # noqa: A002 - the same name everywhere

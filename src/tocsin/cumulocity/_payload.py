@@ -18,7 +18,7 @@ from tocsin.models import Action
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Told", "read_payload"]
+__all__ = ["Told", "read_payload", "tell"]
 
 
 class Told(NamedTuple):
@@ -96,11 +96,21 @@ def _tell(envelope: _Envelope, whole: bytes) -> Told:
     raw = bytes(envelope.data)
     if not raw:  # not wrapped at all: a lone alarm
         return Told(Action.UPDATE, raw=whole) if alarm_id(_peek(whole)) is not None else Told(None)
-    action = _ACTIONS.get((envelope.action or "").upper(), Action.UPDATE)
+    return tell(envelope.action or "", raw)
+
+
+def tell(word: str, raw: bytes) -> Told:
+    """One change, of its action and its object; on ``DELETE`` that may be an id alone.
+
+    Args:
+        word: The wire's word. An unknown one counts as ``UPDATE``.
+        raw: JSON.
+    """
+    action = _ACTIONS.get(word.upper(), Action.UPDATE)
     if action is Action.DELETE:
         gone = alarm_id(_peek(raw))
         return Told(None) if gone is None else Told(action, gone)
-    if raw[:1] != b"{":
+    if raw.lstrip()[:1] != b"{":
         return Told(None, alarm_id(_peek(raw)))
     return Told(action, raw=raw)
 

@@ -66,6 +66,9 @@ class Alarms(AlarmBulk, AlarmReading, AlarmWriting):
         overflow: Overflow = "recover",
         buffer: int = DEFAULT_BUFFER,
         transport: Transport = "auto",
+        subscriber: str | None = None,
+        shared: bool = False,
+        consumer: str | None = None,
         checkpoint: CheckpointStore | None = None,
     ) -> ChangeStream[Alarm]:
         """Follow every change of alarms, as an async context manager and async iterator.
@@ -81,11 +84,18 @@ class Alarms(AlarmBulk, AlarmReading, AlarmWriting):
             snapshot: Begin with what is there: True for the open alarms, "all" for all; False for neither.
             overflow: What happens when `buffer` is full. "recover" drops what waits and reads it again once
                 the consumer has caught up; "conflate" merges the changes of one alarm; "drop_oldest" loses
-                the oldest for good and says so by a `Gap`; "block" is refused, because the real-time
-                API does not keep what is not taken.
+                the oldest for good and says so by a `Gap`; "block" takes no more from the platform until
+                there is room, and only Notification 2.0 keeps what is not taken.
             buffer: Changes that may wait for the consumer.
-            transport: "websocket", "long-polling", or "polling" for reads alone, every 10 s. "auto" takes a
-                WebSocket where there is one and long polling where there is none.
+            transport: How live changes come: "websocket", "long-polling", or "auto", which is the first where
+                it can be had and else the second; "notification2" for a durable consumer; "polling" for
+                reads alone, every 10 s.
+            subscriber: With "notification2", and only there: the name of the durable consumer. What came and
+                was not handled comes again to whoever is next connected by this name. An item is handled
+                once the next one is asked for, or by ``await change.ack()``.
+            shared: Several clients of that name share what comes, all of one device to one of them. There
+                are no reads then: no snapshot, no deletions, nothing recovered.
+            consumer: The name of this client among those that share.
             checkpoint: Where the stream keeps what was handled, such as `FileCheckpoint(path)`: after a
                 restart it goes on from there, and tells the time between by a `Gap`. `snapshot` gives only
                 what was not handled before.
@@ -105,5 +115,8 @@ class Alarms(AlarmBulk, AlarmReading, AlarmWriting):
             overflow=overflow,
             buffer=buffer,
             transport=transport,
+            subscriber=subscriber,
+            shared=shared,
+            consumer=consumer,
             checkpoint=checkpoint,
         )

@@ -25,6 +25,8 @@ from tocsin.cumulocity._realtime import Realtime
 from tocsin.cumulocity._service import WriteTerms, processing
 from tocsin.cumulocity.alarms import Alarms
 from tocsin.cumulocity.changes import Following
+from tocsin.cumulocity.notification2._attach import Notifications
+from tocsin.cumulocity.notification2._service import Notification2
 from tocsin.errors import ConfigurationError
 from tocsin.models import UNSET, Unset
 
@@ -172,6 +174,7 @@ class Cumulocity(EnteredClient):
             core=self._core,
             owner=self._owner,
             realtime=Realtime(self._core, self._owner, settings, rng),
+            notifications=Notifications(self._owner, settings, rng, clock),
             proof=RestProof(),
             site=name or tenant or urlsplit(self._core.base_url).netloc,
             recovery=recovery,
@@ -217,6 +220,11 @@ class Cumulocity(EnteredClient):
         return Alarms(
             self._core, self._owner.start, clock=following.clock, following=following, terms=self._terms
         )
+
+    @property
+    def notification2(self) -> Notification2:
+        """Notification 2.0: what feeds its topics, and how its consumers end for good."""
+        return Notification2(self._core, self._following.clock)
 
     async def send(self, request: Request) -> Response:
         """Send any request to the tenant, with the credentials, limits and retries of this client.

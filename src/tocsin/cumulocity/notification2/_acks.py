@@ -1,0 +1,73 @@
+"""Acknowledgements on their way out: each only on the socket that brought its message."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from anyio import Event
+
+from tocsin.errors import TocsinError
+
+if TYPE_CHECKING:
+    from tocsin._stream._channel import TextChannel
+
+__all__ = ["Acks"]
+
+
+class Acks:
+    """What waits to be acknowledged on the socket at hand.
+
+    Attributes:
+        open: Messages of this socket that were handed on and are not acknowledged yet.
+    """
+
+    def __init__(self) -> None:
+        self._socket = 0
+        self._due: deque[bytes] = deque()
+        self._sending = False
+        self._changed = Event()
+        self.open = 0
+
+    def begin(self, socket: int) -> None:
+        """Another socket: what is due on the last one is void, for its messages come again."""
+        self._socket = socket
+        self._due.clear()
+        self.open = 0
+        self._wake()
+
+    def expect(self) -> None:
+        """A message was handed on."""
+        self.open += 1
+
+    def put(self, socket: int, ack: bytes) -> None:
+        """A message that a socket brought was handled."""
+        if socket == self._socket:
+            self.open -= 1
+            self._due.append(ack)
+            self._wake()
+
+    async def send(self, channel: TextChannel) -> None:
+        """Send what falls due, until cancelled or the channel breaks: whoever reads it finds out why."""
+        while True:
+            while not self._due:
+                await self._changed.wait()
+            self._sending = True
+            try:
+                await channel.send(self._due[0])
+                if self._due:
+                    self._due.popleft()
+            except TocsinError:
+                return
+            finally:
+                self._sending = False
+                self._wake()
+
+    async def wait_sent(self) -> None:
+        """Wait until nothing is due."""
+        while self._due or self._sending:
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, Event()
+        changed.set()
