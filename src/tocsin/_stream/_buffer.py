@@ -85,6 +85,11 @@ class Buffer(Generic[A]):
         return len(self._by_key) if self.overflow == "conflate" else len(self._items)
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing is taken in any more."""
+        return self._closed
+
+    @property
     def half_full(self) -> bool:
         """Whether more than half of the limit waits: no more should be read from the platform."""
         return len(self) > self.limit // 2

@@ -71,6 +71,8 @@ class Receipts:
             about: The alarm's id; None where it is not known.
             receipt: Told once what became of it.
         """
+        if self._buffer.closed:  # nobody was given what came of it
+            return
         if self._unsettled(about):
             self._open.append((about, receipt))
             if len(self._open) > _CROWD:  # reads do not work: better acknowledged than deaf
@@ -82,7 +84,7 @@ class Receipts:
 
     def review(self) -> None:
         """Something was settled: those that waited for it take their place."""
-        if not self._open:
+        if not self._open or self._buffer.closed:
             return
         still = [(about, receipt) for about, receipt in self._open if self._unsettled(about)]
         if len(still) < len(self._open):

@@ -118,8 +118,11 @@ class Rules(Generic[A]):
             self._give(cell, seen, action, Origin.LIVE, lane)
         elif self._is_redelivery(cell, seen):
             self._duplicates += 1
-        elif self._in_order(cell, seen, lane) or (self._durable and not cell.told):
+        elif self._durable and not cell.told:
             # What only the silent first read knew has been on its way since before: each state is told.
+            self._give(cell, seen, action, Origin.LIVE, lane)
+            cell.past = ()
+        elif self._in_order(cell, seen, lane):
             self._give(cell, seen, action, Origin.LIVE, lane)
         else:
             self._doubt(cell, seen.id, seen, action)
@@ -148,9 +151,11 @@ class Rules(Generic[A]):
     def _in_order(self, cell: Cell, seen: Observed[A], lane: int) -> bool:
         """Both came on the ordered path of one session, and one of them has no stamp to contradict it.
 
-        Equal stamps are doubted: a server with several nodes may swap two writes of one millisecond.
+        Equal stamps are doubted: a server with several nodes may swap two writes of one millisecond. A durable
+        channel has a queue for each device, and hence an order.
         """
-        if lane < 0 or cell.lane != lane or (cell.exact and seen.updated is not None):
+        stamped = cell.exact and seen.updated is not None and not self._durable
+        if lane < 0 or cell.lane != lane or stamped:
             return False
         return cell.order(seen) == UNSURE
 
