@@ -151,8 +151,8 @@ class Rules(Generic[A]):
     def _in_order(self, cell: Cell, seen: Observed[A], lane: int) -> bool:
         """Both came on the ordered path of one session, and one of them has no stamp to contradict it.
 
-        Equal stamps are doubted: a server with several nodes may swap two writes of one millisecond. A durable
-        channel has a queue for each device, and hence an order.
+        Equal stamps are doubted: a server with several nodes may swap two writes of one millisecond. A
+        durable channel has a queue for each device, and hence an order.
         """
         stamped = cell.exact and seen.updated is not None and not self._durable
         if lane < 0 or cell.lane != lane or stamped:

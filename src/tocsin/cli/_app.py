@@ -87,6 +87,10 @@ def watch(
     connection: Connection,
     scope: Scope,
     transport: Annotated[Transport, typer.Option(help="How changes come.")] = Transport.AUTO,
+    subscriber: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With notification2: the platform keeps for it what you miss."),
+    ] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot/--no-snapshot", help="Open alarms first.")] = True,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Keep trying when the first connection fails.")
@@ -106,12 +110,26 @@ def watch(
             scope,
             output,
             transport=transport,
+            subscriber=subscriber,
             snapshot=snapshot,
             wait=wait,
             checkpoint=checkpoint,
             jsonl=jsonl,
         )
     )
+
+
+@app.command()
+@bundled
+def unsubscribe(
+    connection: Connection,
+    scope: Scope,
+    subscriber: Annotated[str, typer.Argument(metavar="NAME", help="As given to watch --subscriber.")],
+) -> int:
+    """End a durable consumer and drop what waits for it."""
+    from tocsin.cli import _watch
+
+    return run(lambda output: _watch.unsubscribe(connection, scope, output, subscriber))
 
 
 @app.command(name="list")

@@ -42,6 +42,7 @@ class Transport(StrEnum):
     WEBSOCKET = "websocket"
     LONG_POLLING = "long-polling"
     POLLING = "polling"
+    NOTIFICATION2 = "notification2"
 
 
 class Profile(StrEnum):

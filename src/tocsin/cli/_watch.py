@@ -10,9 +10,10 @@ import anyio.lowlevel
 
 from tocsin._stream._store_file import FileCheckpoint
 from tocsin.cli._connect import make_client
-from tocsin.cli._run import DONE, complain
+from tocsin.cli._options import Transport
+from tocsin.cli._run import DONE, FAILED, complain
 from tocsin.cli._views import choose_view
-from tocsin.errors import ConnectError
+from tocsin.errors import ConfigurationError, ConnectError
 from tocsin.models import StreamState
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
     from tocsin._stream._states import StateChange
     from tocsin._stream._stream import ChangeStream
-    from tocsin.cli._options import Connection, Scope, Transport
+    from tocsin.cli._options import Connection, Scope
     from tocsin.cli._output import Output
     from tocsin.cli._views import View
     from tocsin.cumulocity import Alarm
 
-__all__ = ["Following", "watch"]
+__all__ = ["Following", "unsubscribe", "watch"]
 
 _LAST_WORD: Final = 1.0
 """Seconds that telling of the end may take."""
@@ -38,6 +39,7 @@ async def watch(
     output: Output,
     *,
     transport: Transport,
+    subscriber: str | None,
     snapshot: bool,
     wait: bool,
     checkpoint: Path | None = None,
@@ -48,6 +50,8 @@ async def watch(
     Raises:
         TocsinError: Going on makes no sense; with `wait` off also: the first connection failed.
     """
+    if (transport is Transport.NOTIFICATION2) != (subscriber is not None):
+        raise ConfigurationError("--transport notification2 and --subscriber NAME go together")
     async with make_client(connection, open_timeout=None, anonymous=True) as client:
         stream = client.alarms.changes(
             tuple(scope.source) if scope.source else "*",
@@ -56,10 +60,23 @@ async def watch(
             type=scope.type or None,
             snapshot=snapshot,
             transport=transport.value,
+            subscriber=subscriber,
             checkpoint=None if checkpoint is None else FileCheckpoint(checkpoint),
         )
         view = choose_view(output, f"{connection.url}  {connection.tenant or ''}", jsonl=jsonl)
         await Following(stream, view, where=connection.url, patient=wait).run()
+    return DONE
+
+
+async def unsubscribe(connection: Connection, scope: Scope, output: Output, subscriber: str) -> int:
+    """End a durable consumer for good, and say whether there was one."""
+    async with make_client(connection) as client:
+        source = tuple(scope.source) if scope.source else "*"
+        topic = client.notification2.topic(source, children=scope.children, type=scope.type or None)
+        if not await client.notification2.unsubscribe(subscriber, topic):
+            complain(f"there is no consumer {subscriber} of {topic}")
+            return FAILED
+        await output.write(f"unsubscribed {subscriber} of {topic}\n".encode())
     return DONE
 
 

@@ -54,6 +54,10 @@ def test_wrong_use_is_one_sentence(arguments, said, capsys):
         (["ack", "--type", "a", "--yes"], "cannot filter by type"),
         (["clear", "--children", "--severity", "major", "--yes"], "--source"),
         (["clear", "--children", "--source", "1", "--source", "2", "--yes"], "share children"),
+        (["watch", "--url", "https://x.example", "--transport", "notification2"], "--subscriber NAME"),
+        (["watch", "--url", "https://x.example", "--subscriber", "a"], "--transport notification2"),
+        (["unsubscribe", "pager"], "--url"),
+        (["unsubscribe", "a b", "--url", "https://x.example", "--token", "abc"], "letters and digits"),
         (["doctor"], "--url"),
         (["doctor", "--url", "https://x.example", "--token", "abc", "--write"], "--source"),
         (["emulator", "--host", "0.0.0.0", "--port", "0"], "--allow-remote"),
@@ -70,7 +74,19 @@ def test_what_makes_no_sense_is_one_sentence(arguments, said, capsys):
 def test_help_names_every_command(capsys):
     assert call(["--help"]) == 0
     out = capsys.readouterr().out
-    for name in ("demo", "emulator", "watch", "list", "count", "raise", "ack", "clear", "history", "doctor"):
+    for name in (
+        "demo",
+        "emulator",
+        "watch",
+        "list",
+        "count",
+        "raise",
+        "ack",
+        "clear",
+        "history",
+        "doctor",
+        "unsubscribe",
+    ):
         assert f"  {name} " in out
 
 
@@ -80,7 +96,7 @@ def test_watch_has_the_options_of_the_contract(capsys):
     for name in (
         "platform", "url", "tenant", "user", "password", "password-file", "token", "token-file", "ca",
         "source", "children", "severity", "type", "transport", "snapshot", "no-snapshot", "wait", "no-wait",
-        "jsonl",
+        "jsonl", "subscriber",
     ):  # fmt: skip
         assert f"--{name}" in out
 
