@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from tocsin._stream._buffer import Buffer, Overflow
 from tocsin.cumulocity._scope import ALL, Scope
-from tocsin.cumulocity.notification2._attach import Durable
 from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tocsin.cumulocity._proof import RestProof
     from tocsin.cumulocity._realtime import Realtime
     from tocsin.cumulocity.models import Alarm
-    from tocsin.cumulocity.notification2._attach import Notifications
+    from tocsin.cumulocity.notification2._attach import Durable, Notifications
 
 __all__ = ["ALL", "DEFAULT_BUFFER", "Following", "Transport", "follow"]
 
@@ -172,6 +171,8 @@ def _durable(
         raise ConfigurationError(
             "snapshot= needs reads, and a shared consumer gets its part of the changes only"
         )
+    from tocsin.cumulocity.notification2._attach import Durable
+
     return Durable(subscriber, shared=shared, consumer=consumer)
 
 

@@ -26,7 +26,6 @@ from tocsin.cumulocity._service import WriteTerms, processing
 from tocsin.cumulocity.alarms import Alarms
 from tocsin.cumulocity.changes import Following
 from tocsin.cumulocity.notification2._attach import Notifications
-from tocsin.cumulocity.notification2._service import Notification2
 from tocsin.errors import ConfigurationError
 from tocsin.models import UNSET, Unset
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from tocsin._http._transport import Certificate, Verify
     from tocsin._http._wire import Middleware
     from tocsin.cumulocity.models import ProcessingMode
+    from tocsin.cumulocity.notification2._service import Notification2
 
 __all__ = ["APPLICATION_HEADER", "ClientOptions", "Cumulocity"]
 
@@ -224,6 +224,8 @@ class Cumulocity(EnteredClient):
     @property
     def notification2(self) -> Notification2:
         """Notification 2.0: what feeds its topics, and how its consumers end for good."""
+        from tocsin.cumulocity.notification2._service import Notification2
+
         return Notification2(self._core, self._following.clock)
 
     async def send(self, request: Request) -> Response:

@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tocsin._stream._channel_terms import ChannelSettings
 from tocsin.cumulocity.notification2._aside import SetAside
-from tocsin.cumulocity.notification2._consumer import Consumer, ConsumerSettings
-from tocsin.cumulocity.notification2._live import LiveNotifications
 from tocsin.cumulocity.notification2._names import check_name, topic_of, type_filter
-from tocsin.cumulocity.notification2._subscriptions import NotificationSubscriptions
-from tocsin.cumulocity.notification2._tokens import ConsumerToken
 from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,10 +15,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tocsin._http._core import HttpCore
+    from tocsin._stream._channel_terms import ChannelSettings
     from tocsin._stream._owner import TaskOwner
     from tocsin._stream._platform import Inlet
     from tocsin.bayeux._settings import SessionSettings
     from tocsin.cumulocity._scope import Scope
+    from tocsin.cumulocity.notification2._consumer import Consumer
 
 __all__ = ["Durable", "Notifications"]
 
@@ -80,6 +77,11 @@ class Notifications:
         Raises:
             ConfigurationError: The client is not open.
         """
+        # Loaded when somebody consumes: the client itself is to be cheap to import.
+        from tocsin.cumulocity.notification2._consumer import Consumer, ConsumerSettings
+        from tocsin.cumulocity.notification2._live import LiveNotifications
+        from tocsin.cumulocity.notification2._tokens import ConsumerToken
+
         self.owner.check_open()
         topic = topic_of(scope)
         token = ConsumerToken(
@@ -103,6 +105,8 @@ class Notifications:
 
     def _channel(self) -> ChannelSettings:
         """A peer that is dead is noticed within `liveness`; no socket is idle for its limit."""
+        from tocsin._stream._channel_terms import ChannelSettings
+
         settings = self.settings
         return ChannelSettings(
             open_within=settings.allowance,
@@ -115,6 +119,8 @@ class Notifications:
 
 async def _feed(core: HttpCore, topic: str, scope: Scope) -> None:
     """See to it that a topic is fed with a scope: once for the tenant, or once for each source."""
+    from tocsin.cumulocity.notification2._subscriptions import NotificationSubscriptions
+
     subscriptions = NotificationSubscriptions(core)
     types = scope.types if type_filter(scope.types) is not None else None
     if not scope.sources:
