@@ -276,8 +276,8 @@ class Renewing:
     async def __aexit__(self, *what):
         await self.http.__aexit__(*what)
 
-    async def upgrade(self, request):
-        return await self.http.upgrade(request)
+    async def upgrade(self, request, **options):
+        return await self.http.upgrade(request, **options)
 
 
 async def following(subscriber, fatal):
