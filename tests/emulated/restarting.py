@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from emulated.bad_quarter import lost, settings, trouble
 from emulated.following import Seen, Site, tenant, until
-from emulated.simulation import FAULTS, RECONCILE, RECOVERY_TIME, Writers, lost, settings, trouble
+from emulated.simulation import RECONCILE, RECOVERY_TIME
+from emulated.worlds import FAULTS, Writers
 from tocsin import Gap, RecoveryPolicy, StatusError
 from tocsin.testing import MemoryCheckpoint, virtual_backend
 
@@ -152,7 +154,7 @@ async def simulate(seed: int) -> Result:
     consumer = Consumer()
     records: dict[str, str] = {}
     async with tenant(**settings(rng)) as site:
-        writers = Writers(site, random.Random(seed + 1))
+        writers = Writers(site, random.Random(seed + 1), 6.0)
         for _ in range(20):
             writers.write()
         faults = FAULTS if rng.random() < 0.5 else ()

@@ -45,7 +45,7 @@ async def tenant(*, expires: float = 86_400.0, **options: Any) -> AsyncIterator[
     emulator = Emulator(clock=wall, rng=random.Random(3), **options)
     notifications = NotificationServer(emulator)
     async with in_process(notifications) as server:
-        place = Place(emulator, server, wall)
+        place = Place(emulator, server, wall, wall)
         place.notifications = notifications
         notifications.expires = expires
         yield place

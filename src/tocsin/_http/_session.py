@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tocsin._http._html import looks_like_html
 from tocsin._http._trace import Flight
 from tocsin._http._wire import within_total
 from tocsin.errors import ConfigurationError, ProtocolError
@@ -124,7 +125,9 @@ class HttpSession:
                 await flight.upgraded.aclose()
             raise
         if flight.upgraded is None:
-            raise ProtocolError(f"GET {flight.url}: the server did not switch protocols", reason="no upgrade")
+            page = looks_like_html(response.body, response.headers.get("content-type", ""))
+            reason = "a web page answered" if page else "no upgrade"
+            raise ProtocolError(f"GET {flight.url}: the server did not switch protocols", reason=reason)
         flight.upgraded.response = response
         return flight.upgraded
 

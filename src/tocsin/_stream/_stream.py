@@ -110,6 +110,8 @@ class ChangeStream(Generic[A]):
             TocsinError: What cannot be mended.
             ConfigurationError: The client is not open, or another task is iterating.
         """
+        if self._reader.receipts is not None and not self._taking:
+            self._reader.receipts.done()
         self._handle()
         if self._batch:
             return self._hand_out()
@@ -138,8 +140,6 @@ class ChangeStream(Generic[A]):
 
     def _handle(self) -> None:
         """What was given last is handled."""
-        if self._reader.receipts is not None and not self._taking:
-            self._reader.receipts.done()
         item, self._in_hand = self._in_hand, None
         if item is not None:
             self._reader.handled(item)

@@ -246,7 +246,10 @@ class Replies:
         elif failure.fatal:
             self._course.stop(failure.error)
         else:
+            other, here = self._settings.elsewhere, self._course.speaks
             self._course.handshake_failed(failure, now, jitter)
+            if other is not None and other not in here:
+                self._course.worn = failure.error  # perhaps it gives a session over the other transport
 
     def _on_connect(self, answer: Answer, now: float, jitter: float, *, empty: bool) -> None:
         """Decide by advice; by the text only where there is none."""
