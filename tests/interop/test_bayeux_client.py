@@ -50,8 +50,10 @@ class Recorder:
 
 
 def client(server: NpmServer, recorder: Recorder | None = None) -> BayeuxClient:
+    """On faye it speaks WebSocket, unless requests are counted: frames pass no middleware."""
     return BayeuxClient(
         f"{server.url}/notification/realtime",
+        transport="long-polling" if recorder else "auto",
         reconnect=ReconnectPolicy(initial=0.2, maximum=1.0),
         middleware=[recorder] if recorder else (),
     )

@@ -104,6 +104,7 @@ class Memory(Schedule[A]):
         self._loss = Loss(since, cause, self._seq, 0)
         if mark.begun:
             self._begun = True
+            self._read_once = mark.cursor is not None  # there was a REST API: that it is missing now passes
             self._cursor = mark.cursor
         elif mark.started_at is None:
             self._loss.final = True
