@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,29 @@ SCRIPT = Path(__file__).parent / "node" / "server.js"
 KINDS = ("cometd", "faye")
 MODULES = "TOCSIN_NODE_MODULES"
 """Names the folder with the installed packages; the nox session sets it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a server has seen since it was started.
+
+    Attributes:
+        messages: The meta messages that came: channel, clientId, connectionType.
+        subscribed: The channels that somebody was subscribed to, in that order.
+    """
+
+    messages: list[dict[str, Any]]
+    subscribed: list[str]
+
+    def count(self, channel: str) -> int:
+        return sum(message["channel"] == channel for message in self.messages)
+
+    @property
+    def transports(self) -> set[str]:
+        """The transports over which sessions were held."""
+        return {
+            message["connectionType"] for message in self.messages if message["channel"] == "/meta/connect"
+        }
 
 
 def missing() -> str | None:
@@ -86,6 +110,12 @@ class NpmServer:
         request = urllib.request.Request(f"{self.url}/publish", data=body, method="POST")
         with urllib.request.urlopen(request, timeout=5) as response:
             assert response.status == 204
+
+    def seen(self) -> Seen:
+        """What came since it was started."""
+        with urllib.request.urlopen(f"{self.url}/seen", timeout=5) as response:
+            found = json.load(response)
+        return Seen(found["messages"], found["subscribed"])
 
     def publish_alarm(self, number: int, action: str = "CREATE", **fields: Any) -> None:
         """Publish an alarm of device 4711 as the platform does."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +72,13 @@ class EmulatorProcess:
     """
 
     def __init__(self) -> None:
+        self.url = ""
+        self._port = 0
+        self._start()
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tocsin", "emulator", "--port", "0", "--control"],
+            [sys.executable, "-m", "tocsin", "emulator", "--port", str(self._port), "--control"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -82,8 +89,32 @@ class EmulatorProcess:
         line = self._process.stdout.readline()
         assert line.startswith("listening on "), line
         self.url = line.removeprefix("listening on ").strip()
+        self._port = int(self.url.rpartition(":")[2])
         told = [self._process.stderr.readline() for _ in range(2)]
         self._token = told[-1].split()[-1]
+
+    def restart(self) -> None:
+        """End it as a crash does, and start it again on the same port; it remembers nothing."""
+        self._process.kill()
+        self._end()
+        self._start()
+
+    def freeze(self) -> None:
+        """Stop it without closing anything."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self) -> int:
+        status = self._process.wait(timeout=10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        assert self._process.stderr is not None
+        assert "Traceback" not in self._process.stderr.read()
+        self._process.stderr.close()
+        return status
 
     def control(self, do: str, **body: Any) -> Any:
         """Orders something over HTTP, as users of other languages do."""
@@ -93,6 +124,16 @@ class EmulatorProcess:
             headers={"authorization": f"Bearer {self._token}"},
         )
         return reply.raise_for_status().json()["result"]
+
+    def raise_alarm(self, source: str, text: str) -> None:
+        """Raises an alarm of a type of its own."""
+        body = {"type": f"acme_{text}", "text": text, "severity": "MAJOR", "source": {"id": source}}
+        reply = httpx.post(
+            f"{self.url}/alarm/alarms",
+            json={**body, "time": datetime.now(UTC).isoformat()},
+            auth=("t1/demo", "demo"),
+        )
+        reply.raise_for_status()
 
     def alarms(self, source: str) -> list[dict[str, Any]]:
         """The truth about a device, newest first, asked for in plain HTTP."""
@@ -115,10 +156,6 @@ class EmulatorProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.thaw()
         self._process.terminate()
-        assert self._process.wait(timeout=10) == 0
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        assert self._process.stderr is not None
-        assert "Traceback" not in self._process.stderr.read()
-        self._process.stderr.close()
+        assert self._end() == 0

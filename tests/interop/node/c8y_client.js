@@ -248,6 +248,8 @@ const scenarios = {
     const late = collector();
     require('isomorphic-cometd');
     window.WebSocket = require('faye-websocket').Client;
+    // A disconnect is not answered there: CometD waits so long for it, and by itself as long as this script would.
+    client.realtime.cometd.configure({ url: `${url}/notification/realtime`, maxNetworkDelay: 1000 });
     const handshake = metaOf(client, '/meta/handshake');
     const types = client.realtime.cometd.getTransportTypes();
     client.realtime.subscribe(`/alarms/${source}`, early.callback);
