@@ -53,15 +53,18 @@ def types(session: nox.Session) -> None:
         session.error(f"users would see unknown types: {types_seen}")
 
 
-TESTS = ("-n", "2", "tests", "--ignore=tests/interop", "--ignore=tests/docs")
-"""All but what has a session of its own."""
+TESTS = ("-n", "3", "--dist", "worksteal", "tests", "--ignore=tests/interop", "--ignore=tests/docs")
+"""All but what has a session of its own; three at a time, for the tests on sockets mostly wait."""
+
+KEEP_COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Compiling the tests anew takes each worker longer than collecting them."""
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Runs the tests against the built wheel."""
     session.install("-q", ".[all]", *group("test"))
-    session.run("pytest", "-q", *(session.posargs or TESTS))
+    session.run("pytest", "-q", *(session.posargs or TESTS), env=KEEP_COMPILED)
 
 
 @nox.session

@@ -71,8 +71,12 @@ def inner() -> list[Path]:
     return [path for path in files() if path != PACKAGE / "__init__.py"]
 
 
-@pytest.mark.parametrize("path", inner(), ids=label)
-def test_imports_go_one_way(path: Path) -> None:
+def test_imports_go_one_way() -> None:
+    for path in inner():
+        check_imports_of(path)
+
+
+def check_imports_of(path: Path) -> None:
     mine = layer_of(module_of(path))
     assert mine in LAYERS, f"{label(path)} is in no layer; add it to LAYERS or move it"
     for found in imports(path):
@@ -92,9 +96,8 @@ def test_imports_go_one_way(path: Path) -> None:
         assert LAYERS[theirs] < LAYERS[mine] or LAYERS[mine] == LAYERS[theirs] == 0, f"{where}: upwards"
 
 
-@pytest.mark.parametrize("path", files(), ids=label)
-def test_foreign_libraries_stay_in_their_places(path: Path) -> None:
-    for found in imports(path):
+def test_foreign_libraries_stay_in_their_places() -> None:
+    for path, found in ((place, found) for place in files() for found in imports(place)):
         top = found.name.split(".")[0]
         if top in FOREIGN and not found.typing:  # a type in a signature loads nothing
             assert label(path).startswith(FOREIGN[top]), f"{label(path)}:{found.line} imports {top}"

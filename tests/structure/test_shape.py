@@ -51,20 +51,18 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-@pytest.mark.parametrize("path", files(), ids=label)
-def test_files_are_short(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES
+def test_files_are_short() -> None:
+    lines = {label(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
+    assert not {name: number for name, number in lines.items() if number > FILE_LINES}
 
 
-@pytest.mark.parametrize("path", files(), ids=label)
-def test_function_bodies_are_short(path: Path) -> None:
-    long = {f.name: lines for f in functions(path) if (lines := body_lines(f)) > BODY_LINES}
-    assert not long, f"{label(path)}: {long}"
+def test_function_bodies_are_short() -> None:
+    lines = {f"{label(path)}:{f.name}": body_lines(f) for path in files() for f in functions(path)}
+    assert not {name: number for name, number in lines.items() if number > BODY_LINES}
 
 
-@pytest.mark.parametrize("path", files(), ids=label)
-def test_no_forbidden_calls(path: Path) -> None:
-    for node in ast.walk(tree(path)):
+def test_no_forbidden_calls() -> None:
+    for path, node in ((place, node) for place in files() for node in ast.walk(tree(place))):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             short = ".".join(name.split(".")[-2:])
@@ -81,10 +79,10 @@ def test_no_forbidden_calls(path: Path) -> None:
             pytest.fail(f"{label(path)}:{node.lineno} is a star import")
 
 
-@pytest.mark.parametrize("path", files(), ids=label)
-def test_nothing_is_left_for_later(path: Path) -> None:
-    assert not MARKERS.search(path.read_text(encoding="utf-8"))
-    assert path.stem not in DUMPS, "a function goes where its noun lives"
+def test_nothing_is_left_for_later() -> None:
+    for path in files():
+        assert not MARKERS.search(path.read_text(encoding="utf-8")), label(path)
+        assert path.stem not in DUMPS, f"{label(path)}: a function goes where its noun lives"
 
 
 def test_bare_print_is_for_the_command_line_only() -> None:
