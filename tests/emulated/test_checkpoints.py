@@ -38,6 +38,23 @@ class Failing(MemoryCheckpoint):
         self.closed += 1
 
 
+async def test_one_store_for_two_streams_is_refused_and_the_first_goes_on():
+    store = Failing(after=1000)
+    async with tenant() as site, site.client() as client:
+        before = add(site)
+        async with client.alarms.changes(snapshot=True, checkpoint=store) as first:
+            assert (await anext(first)).id == before
+            with pytest.raises(CheckpointError, match="in use by another stream"):
+                async with client.alarms.changes(snapshot=True, checkpoint=store):
+                    pytest.fail("it was let in")
+            assert store.closed == 0
+            after = add(site, 2)
+            assert (await anext(first)).id == after
+            await first.commit()
+        async with client.alarms.changes(snapshot=True, checkpoint=store) as again:
+            assert isinstance(await anext(again), Gap)  # and neither alarm is told again
+
+
 @pytest.mark.parametrize("transport", ["auto", "polling"])
 @pytest.mark.parametrize("snapshot", [False, True, "all"])
 async def test_a_restart_tells_what_changed_meanwhile_and_nothing_else(snapshot, transport):

@@ -191,7 +191,7 @@ async def test_watch_goes_on_from_its_checkpoint(emulator, url, tmp_path):
         await watch.event("change", id=first)
         assert await watch.end() == 0
     second = raised(emulator, 2)["id"]
-    async with running(*arguments, url=url) as watch:
+    async with running(*arguments, "--no-wait", url=url) as watch:  # going on is no failed connection
         change = await watch.event("change")  # the first one is not told again
         assert (change["id"], change["origin"]) == (second, "recovered")
         assert (await watch.event("gap"))["recovered"] == 1
@@ -199,6 +199,7 @@ async def test_watch_goes_on_from_its_checkpoint(emulator, url, tmp_path):
         assert code == 1
         assert "in use" in one_sentence(err)
         assert await watch.end() == 0
+        assert await watch.errors() == ""
 
 
 async def test_watch_without_a_terminal_is_plain_lines(emulator, url):

@@ -131,7 +131,7 @@ def _check_scope(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         if kept.get(name) != wanted.get(name):
             raise CheckpointError(
                 f"the checkpoint is of another stream: {name} was {kept.get(name)!r}"
-                f" and is {wanted.get(name)!r}",
+                f" and is {wanted.get(name)!r}; give each stream its own",
                 mismatch=True,
             )
 

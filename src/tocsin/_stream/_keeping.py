@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from tocsin._stream._tracker import Tracker
     from tocsin.models import Change, Gap
 
-__all__ = ["Keeping"]
+__all__ = ["NOT_RUNNING", "Keeping"]
 
 R = TypeVar("R")
 A = TypeVar("A")
 
-_DOWN: Final = "no consumer was running"
+NOT_RUNNING: Final = "no consumer was running"
+"""The cause of the gap between two lives of a stream."""
 
 _log = logging.getLogger("tocsin.stream")
 
@@ -83,7 +84,7 @@ class Keeping(Reader[A], Generic[R, A]):
         start = await keeper.open()
         if start is not None:
             self._resumed = True
-            self._tracker.resume(current_time(), self._wall(), start, cause=_DOWN)
+            self._tracker.resume(current_time(), self._wall(), start, cause=NOT_RUNNING)
         self._tracker.remember()  # not before: what was just read needs no writing
 
     async def _keep(self, keeper: Keeper) -> None:

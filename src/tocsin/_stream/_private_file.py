@@ -6,23 +6,34 @@ import contextlib
 import os
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tocsin.errors import CheckpointError
+from tocsin.errors import CheckpointError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
-__all__ = ["ClaimedPath", "check_private", "explained", "open_private", "sync_folder"]
+__all__ = ["ClaimedPath", "check_private", "explained", "named_file", "open_private", "sync_folder"]
 
 _OURS: Final = 0o600
 _NOFOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def named_file(path: str | os.PathLike[str]) -> Path:
+    """A path that can be a file's.
+
+    Raises:
+        ConfigurationError: It is empty, or names a folder by itself.
+    """
+    if Path(path).name in ("", ".."):
+        raise ConfigurationError(f"a checkpoint needs the path of a file, not {os.fspath(path)!r}")
+    return Path(path)
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -108,4 +119,12 @@ def explained(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be {what}: {error.strerror or error}") from error
+        raise CheckpointError(f"{path} cannot be {what}: {_reason(error, path)}") from error
+
+
+def _reason(error: OSError, path: Path) -> str:
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    reason = error.strerror or str(error)
+    other = error.filename not in (None, os.fspath(path), path)  # the lock beside it, its folder
+    return f"{error.filename}: {reason}" if other else reason

@@ -11,18 +11,18 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from zlib import crc32
 
 from anyio.to_thread import run_sync
 
-from tocsin._stream._private_file import ClaimedPath, explained, open_private, sync_folder
+from tocsin._stream._private_file import ClaimedPath, explained, named_file, open_private, sync_folder
 from tocsin._stream._store import CheckpointStore, Mismatch
 from tocsin.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["FileCheckpoint"]
 
@@ -49,14 +49,14 @@ class FileCheckpoint(CheckpointStore):
         on_mismatch: "error" or "fresh": what happens to one that cannot be used; see `CheckpointStore`.
 
     Raises:
-        ConfigurationError: The options make no sense.
+        ConfigurationError: The options make no sense, or the path names no file.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, every: float = 1.0, on_mismatch: Mismatch = "error"
     ) -> None:
         super().__init__(every=every, on_mismatch=on_mismatch)
-        self.path = Path(path)
+        self.path = named_file(path)
         self._journal = _Journal(self.path)
 
     def __repr__(self) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anyio.to_thread import run_sync
 
-from tocsin._stream._private_file import explained, open_private, sync_folder
+from tocsin._stream._private_file import explained, named_file, open_private, sync_folder
 from tocsin._stream._store import CheckpointStore, Mismatch
 from tocsin.errors import CheckpointError
 
@@ -39,14 +38,14 @@ class SqliteCheckpoint(CheckpointStore):
         on_mismatch: "error" or "fresh": what happens to one that cannot be used; see `CheckpointStore`.
 
     Raises:
-        ConfigurationError: The options make no sense.
+        ConfigurationError: The options make no sense, or the path names no file.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, every: float = 1.0, on_mismatch: Mismatch = "error"
     ) -> None:
         super().__init__(every=every, on_mismatch=on_mismatch)
-        self.path = Path(path)
+        self.path = named_file(path)
         self._base: sqlite3.Connection | None = None
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import anyio.lowlevel
 
+from tocsin._stream._keeping import NOT_RUNNING
 from tocsin._stream._store_file import FileCheckpoint
 from tocsin.cli._connect import make_client
 from tocsin.cli._options import Transport
@@ -154,7 +155,7 @@ class Following:
     async def _show_states(self) -> None:
         async for change in self._stream.states():
             await self._show_state(change)
-            if not self._attached and change.state is not StreamState.CLOSED and change.cause:
+            if not self._attached and _is_trouble(change):
                 self._say_trouble(change.cause)
 
     async def _show_state(self, change: StateChange) -> None:
@@ -162,8 +163,8 @@ class Following:
             self._shown = change
             await self._view.show_state(change)
 
-    def _say_trouble(self, cause: str) -> None:
-        if cause == self._trouble:
+    def _say_trouble(self, cause: str | None) -> None:
+        if cause is None or cause == self._trouble:
             return
         self._trouble = cause
         if self._patient:
@@ -179,3 +180,8 @@ class Following:
             async for change in self._stream.states():
                 if change.state is StreamState.CLOSED:
                     await self._show_state(change)
+
+
+def _is_trouble(change: StateChange) -> bool:
+    """Whether it says that a first connection fails; going on from a checkpoint is no failure."""
+    return change.state is not StreamState.CLOSED and change.cause not in (None, NOT_RUNNING)

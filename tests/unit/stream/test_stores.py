@@ -11,6 +11,7 @@ from zlib import crc32
 import pytest
 
 from tocsin import CheckpointError, ConfigurationError, FileCheckpoint, SqliteCheckpoint
+from tocsin._stream._private_file import explained
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes and limits of POSIX")
 
@@ -92,9 +93,22 @@ async def test_what_lies_where_the_new_image_is_made_is_not_followed(tmp_path):
 
 @STORES
 async def test_a_missing_folder_is_a_typed_error(kind, tmp_path):
-    with pytest.raises(CheckpointError, match="No such file") as caught:
+    with pytest.raises(CheckpointError, match="there is no folder") as caught:
         await keep(kind, tmp_path / "none" / "c", {"a": "1"})
     assert not caught.value.mismatch
+
+
+@STORES
+@pytest.mark.parametrize("path", ["", ".", "/", "a/.."])
+def test_a_path_that_can_be_no_file_is_wrong_use(kind, path):
+    with pytest.raises(ConfigurationError, match="path of a file"):
+        kind(path)
+
+
+def test_what_is_refused_beside_the_file_is_named(tmp_path):
+    beside = r"c cannot be read: /x/c\.lock: denied"
+    with pytest.raises(CheckpointError, match=beside), explained(tmp_path / "c", "read"):
+        raise PermissionError(13, "denied", "/x/c.lock")
 
 
 @STORES
