@@ -56,6 +56,9 @@ class Buffer(Generic[A]):
         on_taken: Called with each batch at the very moment it leaves. It must not raise.
         left: Items that were in line and are no more, taken or dropped. What came in after others left after
             them, so `left + len(buffer)` is the place behind all that waits.
+        left_then: What `left` was when the consumer last took a batch. What was dropped since came after it.
+        lost_at: The number, among the taken items, of the last gap that told of what was dropped for good.
+        left_before: What `left_then` was before that gap was taken.
         taken: Items that were handed to the consumer.
     """
 
@@ -70,6 +73,9 @@ class Buffer(Generic[A]):
         self.conflated = 0
         self.delivered = 0
         self.left = 0
+        self.left_then = 0
+        self.lost_at = 0
+        self.left_before = 0
         self.taken = 0
         self._items: deque[Change[A] | Gap] = deque()
         self._by_key: dict[Hashable, Change[A] | Gap] = {}
@@ -83,6 +89,11 @@ class Buffer(Generic[A]):
 
     def __len__(self) -> int:
         return len(self._by_key) if self.overflow == "conflate" else len(self._items)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to take."""
+        return bool(self._items or self._by_key or self._lost)
 
     @property
     def closed(self) -> bool:
@@ -135,7 +146,7 @@ class Buffer(Generic[A]):
             BaseException: What the buffer was closed with, once, after the last item.
         """
         waited = False
-        while not (self._items or self._by_key or self._lost or self._closed):
+        while not (self.waiting or self._closed):
             self._arrived = Event()
             try:
                 if self.on_demand is not None:
@@ -208,7 +219,9 @@ class Buffer(Generic[A]):
         self._gaps -= gaps
         self.delivered += len(batch) - gaps
         self.left += len(batch)
+        before, self.left_then = self.left_then, self.left
         if self._lost is not None:
+            self.lost_at, self.left_before = self.taken + 1, before
             batch.insert(0, self._lost)
             self._lost = None
         self.taken += len(batch)

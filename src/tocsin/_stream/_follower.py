@@ -292,6 +292,8 @@ class Follower(Keeping[R, A]):
             dropped = self.buffer.push([self._item(item, at) for item in items])
             if dropped:
                 self._overflowed = True
+                if self.receipts is not None:
+                    self.receipts.dropped()
                 if self._keeper is not None:
                     self._keeper.progress.dropped()
                 since = wall - max(timedelta(), at - min(change.received_at for change in dropped))

@@ -3,12 +3,14 @@
 A platform that keeps what was not acknowledged gives each message a receipt. One message may lead to a change
 at once, to none (it was told before, the filter hides it), or to one that a read will bring. So a receipt is
 not tied to a change: it takes the place behind all that waits for the consumer at that moment, and is due
-when the consumer has come past it. While its alarm is in doubt it takes no place yet.
+when the consumer has come past it. While its alarm is in doubt it takes no place yet, and when waiting
+changes are dropped, to be read again, all receipts lose their places until that is done.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyio.lowlevel import checkpoint
@@ -51,8 +53,9 @@ class Receipts:
         self._buffer = buffer
         self._unsettled = unsettled
         self._changed = changed
-        self._placed: deque[tuple[int, Receipt]] = deque()
+        self._placed: deque[tuple[int, str | None, Receipt]] = deque()
         self._open: list[tuple[str | None, Receipt]] = []
+        self._dropped = False
         self._handled = 0
         self._in_hand: Change[Any] | Gap | None = None
 
@@ -75,24 +78,33 @@ class Receipts:
             return
         if self._unsettled(about):
             self._open.append((about, receipt))
-            if len(self._open) > _CROWD:  # reads do not work: better acknowledged than deaf
-                self._place(self._open.pop(0)[1])
+            if (
+                len(self._open) > _CROWD and not self._dropped
+            ):  # reads do not work: better acknowledged than deaf
+                self._place(*self._open.pop(0))
                 self._work()
         else:
-            self._place(receipt)
+            self._place(about, receipt)
             self._work()
+
+    def dropped(self) -> None:
+        """Changes that waited were dropped: whose they were is told when they have been read again."""
+        self._open = [(about, receipt) for _, about, receipt in self._placed] + self._open
+        self._placed.clear()
+        self._dropped = True
 
     def review(self) -> None:
         """Something was settled: those that waited for it take their place."""
         if not self._open or self._buffer.closed:
             return
-        still = [(about, receipt) for about, receipt in self._open if self._unsettled(about)]
-        if len(still) < len(self._open):
-            settled = [receipt for about, receipt in self._open if not self._unsettled(about)]
-            self._open = still
-            for receipt in settled:
-                self._place(receipt)
-            self._work()
+        waiting, self._open = self._open, []
+        for about, receipt in waiting:
+            if self._unsettled(about):
+                self._open.append((about, receipt))
+            else:
+                self._dropped = False
+                self._place(about, receipt)
+        self._work()
 
     def gave(self, item: Change[Any] | Gap) -> None:
         """The consumer was given something."""
@@ -116,23 +128,28 @@ class Receipts:
         if self._in_hand is None:
             return
         behind = self._reached() + 1
-        for place, receipt in self._placed:
+        for place, _, receipt in self._placed:
             if place > behind:
                 break
             receipt.failed()
 
-    def _place(self, receipt: Receipt) -> None:
-        self._placed.append((self._buffer.left + len(self._buffer), receipt))
+    def _place(self, about: str | None, receipt: Receipt) -> None:
+        self._placed.append((self._buffer.left + len(self._buffer), about, receipt))
 
-    def _reached(self) -> int:
-        """How far the consumer is, in items that have left the buffer."""
-        return self._buffer.left - (self._buffer.taken - self._handled)
+    def _reached(self) -> float:
+        """Behind which place the consumer is."""
+        in_hand = self._buffer.taken - self._handled
+        if not in_hand and not self._buffer.waiting:
+            return inf  # places may lie further back: of gaps that were joined one is left
+        if self._handled + 1 == self._buffer.lost_at:
+            return self._buffer.left_before  # what was dropped for good is past when that was told
+        return self._buffer.left_then - in_hand
 
     def _work(self) -> None:
         reached = self._reached()
         due = False
         while self._placed and self._placed[0][0] <= reached:
-            _, receipt = self._placed.popleft()
+            _, _, receipt = self._placed.popleft()
             receipt.handled()
             due = True
         if due:
