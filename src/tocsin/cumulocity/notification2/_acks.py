@@ -16,34 +16,23 @@ __all__ = ["Acks"]
 
 
 class Acks:
-    """What waits to be acknowledged on the socket at hand.
-
-    Attributes:
-        open: Messages of this socket that were handed on and are not acknowledged yet.
-    """
+    """What waits to be acknowledged on the socket at hand."""
 
     def __init__(self) -> None:
         self._socket = 0
         self._due: deque[bytes] = deque()
         self._sending = False
         self._changed = Event()
-        self.open = 0
 
     def begin(self, socket: int) -> None:
         """Another socket: what is due on the last one is void, for its messages come again."""
         self._socket = socket
         self._due.clear()
-        self.open = 0
         self._wake()
-
-    def expect(self) -> None:
-        """A message was handed on."""
-        self.open += 1
 
     def put(self, socket: int, ack: bytes) -> None:
         """A message that a socket brought was handled."""
         if socket == self._socket:
-            self.open -= 1
             self._due.append(ack)
             self._wake()
 

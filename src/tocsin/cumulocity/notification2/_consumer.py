@@ -113,11 +113,6 @@ class Consumer:
         self._renewal: str | None = None
         self._ended = Event()
 
-    @property
-    def unacknowledged(self) -> int:
-        """Messages of the present socket that were handed on and not acknowledged yet."""
-        return self._acks.open
-
     def acknowledge(self, socket: int, ack: bytes) -> None:
         """Say that a message was handled. It counts only on the socket that brought it."""
         self._acks.put(socket, ack)
@@ -144,10 +139,12 @@ class Consumer:
 
     async def remove(self) -> None:
         """Send the acknowledgements that are due, and hang up. The durable backlog stays. Bounded."""
-        with move_on_after(self._settings.close_timeout):
-            if self._hearing is not None:
-                await self._acks.wait_sent()
-        self._scope.cancel()
+        try:
+            with move_on_after(self._settings.close_timeout / 2):
+                if self._hearing is not None:
+                    await self._acks.wait_sent()
+        finally:  # whoever leaves may have less time than that: the connection must not stay
+            self._scope.cancel()
         with move_on_after(self._settings.close_timeout, shield=True):
             await self._ended.wait()
 
@@ -217,9 +214,7 @@ class Consumer:
         self._acks.begin(course.sockets)
         self._stock = Stock()
         self._listener.on_attached(socket=course.sockets)
-        failure: TocsinError = ChannelClosedError(
-            "the connection was given up", reason=self._renewal or "a new connection was wanted"
-        )
+        failure: TocsinError | None = None
         try:
             async with create_task_group() as tasks:
                 self._hearing = tasks.cancel_scope
@@ -236,7 +231,7 @@ class Consumer:
         finally:
             self._hearing = None
             self._acks.begin(0)
-        raise failure
+        raise failure or ChannelClosedError("the connection was given up", reason=self._renewal)
 
     async def _hand_on(self, socket: int) -> None:
         while True:
@@ -244,7 +239,6 @@ class Consumer:
             await checkpoint()
             for frame in self._stock.take():
                 await self._listener.room()
-                self._acks.expect()
                 self._listener.on_frame(frame, socket=socket)
 
     async def _feel(self, channel: TextChannel) -> None:
