@@ -134,7 +134,7 @@ class LiveNotifications:
                     "failed over it several times",
                     _shown(about),
                 )
-                receipt.handled()
+                self.acknowledge(socket, told.ack)  # its failures stay counted: it may come again
                 return
             self._check_lag(None if message[2] is None else message[2].updated)
             self._inlet.live((message,), session=socket, ordered=True)
