@@ -9,9 +9,10 @@ import base64
 import heapq
 import json
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from zlib import crc32
 
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._json import dump
@@ -92,13 +93,15 @@ class Consumer:
     Args:
         subscriber: Whose it is.
         bell: Its socket's.
-        name: What the client calls itself.
+        name: What the client calls itself: within a shared one it is given the same sources again.
     """
 
     def __init__(self, subscriber: Subscriber, bell: Bell, name: str) -> None:
         self.subscriber = subscriber
         self.bell = bell
+        taken = {one.key for one in subscriber.consumers}
         self.name = name
+        self.key: str = next(key for number in count() if (key := f"{name}/{number}") not in taken)
         self.out: dict[str, tuple[Item, float]] = {}
         self.sent = 0
 
@@ -146,8 +149,10 @@ class Subscriber:
             consumer.bell.ring()
 
     def of(self, source: str) -> Consumer:
-        """The consumer that gets everything about a source."""
-        return self.consumers[crc32(source.encode()) % len(self.consumers)]
+        """The consumer that gets everything about a source: who comes and goes moves only its own ones."""
+        if len(self.consumers) == 1:
+            return self.consumers[0]
+        return max(self.consumers, key=lambda one: _weight(one.key, source))
 
     def leave(self, consumer: Consumer) -> None:
         """A connection has ended: what it did not acknowledge is delivered again, by others too."""
@@ -336,6 +341,11 @@ class Broker:
     def backlogs(self) -> dict[str, int]:
         """How many messages each subscriber has not acknowledged, by `topic/subscriber`."""
         return {f"{key[0][0]}/{key[1]}": len(one.backlog) for key, one in self._subscribers.items()}
+
+
+def _weight(key: str, source: str) -> bytes:
+    """How much a consumer is the one for a source."""
+    return blake2b(f"{key}/{source}".encode(), digest_size=8).digest()
 
 
 def _ack_id(number: int) -> str:

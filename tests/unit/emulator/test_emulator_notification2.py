@@ -306,6 +306,26 @@ class TestConsumers:
             texts = {(await one.message())[1]["text"] for _ in got[1]}
             assert texts == {alarm["text"] for alarm in got[1]}
 
+    async def test_a_consumer_that_comes_back_gets_its_sources_again(self, emulator):
+        topic, sources = ("acme", False), [f"d{n}" for n in range(40)]
+
+        def join(name):
+            return emulator.broker.connect(topic, "me", shared=True, bell=None, client=name)
+
+        def owners():
+            return {source: one.subscriber.of(source).name for source in sources}
+
+        one, two = join("one"), join("two")
+        before = owners()
+        assert set(before.values()) == {"one", "two"}
+        three = join("three")
+        assert all(now in (before[source], "three") for source, now in owners().items())
+        two.subscriber.consumers[:] = [three, one]
+        two.subscriber.consumers.remove(three)
+        assert set(owners().values()) == {"one"}
+        join("two")
+        assert owners() == before
+
     async def test_the_idle_are_closed_unless_they_ping(self, emulator):
         async with talking(emulator, timeout=1000) as talk, consuming(talk) as line:
             for _ in range(4):
