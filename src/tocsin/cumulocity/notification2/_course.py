@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Course", "Step"]
 
 _OCCUPIED: Final = 5.0
-"""Seconds between two tries, at least, while another connection holds the consumer."""
+"""Seconds between two tries, at least, while another connection holds the consumer; twice that at most. A
+dead one does so for about a minute: longer waits would sleep through the moment in which it is let go."""
 _REFUSALS: Final = 3
 """Refusals in a row before a consumer that was connected believes them."""
 
@@ -120,11 +121,12 @@ class Course:
             self._refusals += 1
         elif isinstance(error, NotFoundError | UnprocessableError | BadRequestError):
             self.step = Step.SUBSCRIBE  # somebody deleted what was there
-        floor = 0.0
-        if isinstance(error, ConflictError):
-            floor, self.cause = _OCCUPIED, "another connection holds this consumer"
         asked = error.retry_after if isinstance(error, StatusError) else None
-        self.at = now + self._backoff.failed(now, jitter, floor=floor, retry_after=asked)
+        wait = self._backoff.failed(now, jitter, retry_after=asked)
+        if isinstance(error, ConflictError):
+            self.cause = "another connection holds this consumer"
+            wait = wait if asked else _OCCUPIED * (1.0 + jitter)
+        self.at = now + wait
         if self._backoff.spent or self._refusals >= _REFUSALS:
             self._end(error)
 
