@@ -14,8 +14,12 @@ import pytest
 from emulated.following import Site, consuming, following, until
 from emulated.notification_server import NotificationServer
 from tocsin import Change, ConfigurationError, Gap, Origin, RequestTimeoutError
+from tocsin.cumulocity._scope import Scope
+from tocsin.cumulocity.notification2._aside import SetAside
+from tocsin.cumulocity.notification2._attach import Feed
+from tocsin.cumulocity.notification2._live import LiveNotifications
 from tocsin.emulator import Emulator
-from tocsin.errors import AuthenticationError, PermissionDeniedError
+from tocsin.errors import AuthenticationError, NotFoundError, PermissionDeniedError
 from tocsin.testing import VirtualWallClock, in_process
 
 if TYPE_CHECKING:
@@ -401,6 +405,55 @@ async def test_shared_consumers_split_what_comes() -> None:
             assert first.cause is None
             assert {query.get("consumer") for query in site.notifications.queries} == {"a", "b"}
             assert first.stats.reads == 0
+
+
+async def test_a_shared_feed_that_somebody_deleted_is_made_anew_and_told_as_a_loss() -> None:
+    async with tenant() as site, site.client() as client, following(changes(client, shared=True)) as seen:
+        await anyio.sleep(130)
+        assert seen.gaps == []
+        site.notifications.subscriptions.clear()
+        site.raise_alarm(1)
+        assert await until(lambda: len(seen.gaps) == 1, 65)
+        (gap,) = seen.gaps
+        assert gap.recovered is None
+        assert 55 < (gap.until - gap.since).total_seconds() < 65
+        alarm = site.raise_alarm(2)
+        assert await until(lambda: list(seen.fold) == [alarm], 5)
+
+
+async def test_a_device_that_is_gone_does_not_keep_the_others_from_being_fed() -> None:
+    async with tenant() as site, site.client() as client:
+        core = client.notification2.subscriptions._core
+        feed = Feed(core, "topic", Scope.of(["1", "2"]))
+        site.notifications.fail = [404]
+        with pytest.raises(NotFoundError):
+            await feed.ensure()
+        assert not await feed.ensure()
+        site.notifications.subscriptions.clear()
+        site.notifications.fail = [404]
+        assert await feed.ensure()
+        assert [one["source"]["id"] for one in site.notifications.subscriptions.values()] == ["2"]
+
+
+async def test_leaving_in_no_time_leaves_no_connection_though_acknowledgements_are_due() -> None:
+    async with tenant() as site, site.client() as client, changes(client) as stream:
+        consumer = stream._reader._attachment  # type: ignore[attr-defined]
+        consumer._acks._due.append(b"never sent")
+        with anyio.move_on_after(0.5):
+            await consumer.remove()
+        assert await until(lambda: not site.notifications.sockets, 5)
+
+
+def test_what_is_set_aside_stays_so_though_it_comes_again() -> None:
+    aside, acked = SetAside(), []
+    body = b'{"id":"1","type":"a","severity":"MAJOR","status":"ACTIVE","time":"2026-01-01T00:00:00Z"}'
+    for _ in range(3):
+        aside.failed(aside.mark("CREATE", body))
+    live = LiveNotifications(None, Scope(), aside, None)  # type: ignore[arg-type]
+    live.acknowledge = lambda socket, ack: acked.append((socket, ack))
+    for socket in (1, 2):
+        live.on_frame(b"x\n/t1/alarms/7\nCREATE\n\n" + body, socket=socket)
+    assert acked == [(1, b"x"), (2, b"x")]
 
 
 async def test_a_stream_of_devices_and_types_has_a_topic_of_its_own() -> None:

@@ -256,6 +256,12 @@ class Follower(Keeping[R, A]):
         with self._guard():
             self._tracker.unreadable(current_time(), self._wall(), id=id)
 
+    def missed(self, cause: str, *, within: float) -> None:
+        """Messages were perhaps not sent that should have been."""
+        with self._guard():
+            wall = self._wall()
+            self._tracker.missed(current_time(), wall, cause=cause, since=wall - timedelta(seconds=within))
+
     def failed(self, error: TocsinError) -> None:
         """The live channel is over for good."""
         self._fail(error)

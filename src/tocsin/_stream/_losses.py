@@ -173,7 +173,12 @@ class Losses(Rules[A]):
                 cell.seq = self._seq
             self._doubt(cell, id, None, None)
             return
-        self._open_loss(self._last_whole(wall), "a message could not be read")
+        self.missed(now, wall, cause="a message could not be read", since=self._last_whole(wall))
+
+    def missed(self, now: float, wall: datetime, *, cause: str, since: datetime) -> None:
+        """Something was not told since then: all are swept; where that cannot be, it is lost for good."""
+        self._input(now, wall)
+        self._open_loss(since, cause)
         if self._reads_on and self._sweeps_on:
             self._hurry(now)
         elif self._attached:
@@ -218,11 +223,9 @@ class Losses(Rules[A]):
             self._reconcile_soon = True
 
     def _note(self, loss: Loss, wall: datetime, *, recoverable: bool) -> None:
-        count = self._recovered - loss.before
+        count = self._recovered - loss.before if recoverable and not loss.final else None
         self._gaps += 1
-        self._out.append(
-            Note(loss.since, wall, loss.cause, count if recoverable and not loss.final else None)
-        )
+        self._out.append(Note(loss.since, wall, loss.cause, count))
 
     def _swept(self, plan: Plan, wall: datetime, *, recoverable: bool) -> None:
         """A complete sweep: the gap that opened before it is told."""

@@ -67,6 +67,9 @@ class Inlet(Protocol[R]):
     def unreadable(self, id: str | None) -> None:  # noqa: A002 - the same name everywhere
         """A message came that nobody could read; `id` if at least that could be found."""
 
+    def missed(self, cause: str, *, within: float) -> None:
+        """In the last so many seconds the live channel may not have sent what it should have sent."""
+
     def failed(self, error: TocsinError) -> None:
         """The live channel is over for good."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tocsin.cumulocity.notification2._aside import SetAside
 from tocsin.cumulocity.notification2._names import check_name, topic_of, type_filter
-from tocsin.errors import ConfigurationError
+from tocsin.errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
     import random
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from tocsin.cumulocity._scope import Scope
     from tocsin.cumulocity.notification2._consumer import Consumer
 
-__all__ = ["Durable", "Notifications"]
+__all__ = ["Durable", "Feed", "Notifications"]
+
+log = logging.getLogger("tocsin.cumulocity")
+
+_LARGEST: Final = 32 * 2**20
+"""Bytes of a message. One that is refused comes again for ever; the platform keeps none above 25 MiB."""
+
+_LOOK: Final = 60.0
+"""Seconds between two looks at what feeds a shared consumer. No read proves that it works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +106,10 @@ class Notifications:
             reconnect=self.settings.reconnect,
             close_timeout=self.settings.close_timeout,
             client=durable.consumer,
+            look_every=_LOOK if durable.shared else None,
         )
-        consumer = Consumer(core, token, lambda: _feed(core, topic, scope), live, settings, self.rng)
+        feed = Feed(core, topic, scope)
+        consumer = Consumer(core, token, feed.ensure, live, settings, self.rng)
         live.acknowledge = consumer.acknowledge
         self.owner.start(consumer.run, f"notification2 consumer {durable.subscriber}")
         return consumer
@@ -114,18 +125,54 @@ class Notifications:
             pong_within=settings.liveness * 0.25,
             send_within=settings.allowance,
             close_within=settings.close_timeout,
+            max_bytes=_LARGEST,
         )
 
 
-async def _feed(core: HttpCore, topic: str, scope: Scope) -> None:
-    """See to it that a topic is fed with a scope: once for the tenant, or once for each source."""
-    from tocsin.cumulocity.notification2._subscriptions import NotificationSubscriptions
+class Feed:
+    """What feeds a topic with a scope: one subscription of the tenant, or one of each source.
 
-    subscriptions = NotificationSubscriptions(core)
-    types = scope.types if type_filter(scope.types) is not None else None
-    if not scope.sources:
-        await subscriptions.ensure(topic, types=types)
-        return
-    api = "alarmsWithChildren" if scope.children else "alarms"
-    for source in scope.sources:
-        await subscriptions.ensure(topic, source=source, apis=(api,), types=types)
+    Args:
+        core: Sends the requests.
+        topic: The topic.
+        scope: Which alarms.
+    """
+
+    def __init__(self, core: HttpCore, topic: str, scope: Scope) -> None:
+        self._core = core
+        self._topic = topic
+        self._scope = scope
+        self._made: set[str | None] = set()
+
+    async def ensure(self) -> bool:
+        """See to it that all of it is there.
+
+        A source that is gone after it was there takes its own subscription along, not those of others.
+
+        Returns:
+            Whether one was missing that had been there: what it would have fed is lost.
+
+        Raises:
+            NotFoundError: There never was such a source.
+            TocsinError: There was no answer, or a refusal.
+        """
+        from tocsin.cumulocity.notification2._subscriptions import NotificationSubscriptions
+
+        subscriptions, scope = NotificationSubscriptions(self._core), self._scope
+        types = scope.types if type_filter(scope.types) is not None else None
+        api = "alarmsWithChildren" if scope.children else "alarms"
+        missing = False
+        for source in scope.sources or (None,):
+            apis = ("alarms",) if source is None else (api,)
+            try:
+                made = await subscriptions.ensure(self._topic, source=source, apis=apis, types=types)
+            except NotFoundError:
+                if source is None or source not in self._made:
+                    raise
+                log.warning(
+                    "Notification 2.0: device %s is gone, and what fed %s with it", source, self._topic
+                )
+                continue
+            missing |= made and source in self._made
+            self._made.add(source)
+        return missing

@@ -57,6 +57,9 @@ class ConsumerListener(Protocol):
     def on_closed(self, error: TocsinError) -> None:
         """It is over for good."""
 
+    def on_missed(self, cause: str, *, within: float) -> None:
+        """Messages were perhaps not sent that should have been, in the last so many seconds."""
+
     async def room(self) -> None:
         """Wait until more can be taken in."""
 
@@ -70,12 +73,14 @@ class ConsumerSettings:
         reconnect: When to try again.
         close_timeout: How long leaving may take.
         client: The name of this client within a shared consumer.
+        look_every: So often it is seen to while connected that the topic is fed; None: other reads prove it.
     """
 
     channel: ChannelSettings = field(default_factory=ChannelSettings)
     reconnect: ReconnectPolicy
     close_timeout: float = 2.0
     client: str | None = None
+    look_every: float | None = None
 
 
 class Consumer:
@@ -84,7 +89,7 @@ class Consumer:
     Args:
         core: Gives the connections.
         token: The right to consume.
-        subscribe: Sees to it that the topic is fed.
+        subscribe: Sees to it that the topic is fed; whether it had ceased to be.
         listener: Is told what comes.
         settings: Times.
         rng: Draws the jitter.
@@ -94,7 +99,7 @@ class Consumer:
         self,
         core: HttpCore,
         token: ConsumerToken,
-        subscribe: Callable[[], Awaitable[None]],
+        subscribe: Callable[[], Awaitable[bool]],
         listener: ConsumerListener,
         settings: ConsumerSettings,
         rng: random.Random,
@@ -111,6 +116,7 @@ class Consumer:
         self._scope = CancelScope()
         self._hearing: CancelScope | None = None
         self._renewal: str | None = None
+        self._fed_at = 0.0
         self._ended = Event()
 
     def acknowledge(self, socket: int, ack: bytes) -> None:
@@ -155,7 +161,7 @@ class Consumer:
         try:
             match course.step:
                 case Step.SUBSCRIBE:
-                    await self._subscribe()
+                    await self._feed()
                     course.subscribed()
                 case Step.TOKEN:
                     await self._token.make()
@@ -221,6 +227,7 @@ class Consumer:
                 tasks.start_soon(self._hand_on, course.sockets)
                 tasks.start_soon(self._acks.send, channel)
                 tasks.start_soon(self._feel, channel)
+                tasks.start_soon(self._look)
                 try:
                     while True:
                         await self._stock.wait_room()
@@ -249,3 +256,18 @@ class Consumer:
             if channel.heard_at > told:
                 told = channel.heard_at
                 self._listener.on_alive()
+
+    async def _look(self) -> None:
+        """See to it, now and then, that the topic is fed: somebody may delete what feeds it."""
+        while self._settings.look_every is not None:
+            await sleep(self._settings.look_every)
+            try:
+                await self._feed()
+            except TocsinError as error:
+                log.info("Notification 2.0: whether its topic is fed is not known: %s", error)
+
+    async def _feed(self) -> None:
+        missing = await self._subscribe()
+        since, self._fed_at = self._fed_at, current_time()
+        if missing and self._settings.look_every is not None:
+            self._listener.on_missed("a subscription had been deleted", within=self._fed_at - since)

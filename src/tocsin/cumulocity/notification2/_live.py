@@ -108,6 +108,10 @@ class LiveNotifications:
         """It is over for good."""
         self._inlet.failed(error)
 
+    def on_missed(self, cause: str, *, within: float) -> None:
+        """Messages were perhaps not sent that should have been."""
+        self._inlet.missed(cause, within=within)
+
     async def room(self) -> None:
         """Wait until the stream can take more in."""
         await self._inlet.room()
