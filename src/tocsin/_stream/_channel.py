@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -91,13 +92,16 @@ class Frames:
             self._protocol.send_close(_NORMAL)
             self._end("the channel was closed here", None)
 
+    def fail(self, why: str, reason: str) -> None:
+        """Note that nothing can be sent any more."""
+        self.over = self.over or ChannelClosedError(why, reason=reason)
+
     def beat(self, now: float) -> None:
         """Put a ping in line if it is time, or find the peer dead."""
         if self.over is not None or now < self._ping_at:
             return
         if self._pinged is not None:
-            limit = self._settings.pong_within
-            self._end(f"the peer did not answer a ping within {limit:g} s", None)
+            self._end(f"the peer did not answer a ping within {self._settings.pong_within:g} s", None)
             return
         self._pings += 1
         self._pinged = b"%d" % self._pings
@@ -165,6 +169,7 @@ class TextChannel:
         self._lock = Lock()
         self._ready: list[bytes] = []
         self._closed = False
+        self._broken = False  # nothing can be sent any more
         self.heard_at = current_time()
         """When the last byte came (monotonic)."""
 
@@ -186,23 +191,27 @@ class TextChannel:
         ready, self._ready = self._ready, []
         return ready
 
-    async def send(self, text: bytes) -> None:
+    async def send(self, text: bytes, *, within: float = math.inf) -> None:
         """Send one message.
 
         Cancelling it never leaves half a message: it goes whole, perhaps a moment later, or not at all.
 
         Args:
             text: UTF-8.
+            within: Seconds that it may take, if that is less than `ChannelSettings.send_within`.
 
         Raises:
-            ChannelClosedError: The channel is over.
-            TransportError: The message did not leave in time, or the connection broke.
+            ChannelClosedError: The channel is over; or the message did not leave in time or whole, and it is
+                over by that.
+            ProtocolError: It is over, for what came was no WebSocket.
         """
         await checkpoint()
         if self._frames.over is not None:
             raise _again(self._frames.over)
         self._frames.send(text)
-        await self._flush()
+        await self._flush(within)
+        if self._broken and self._frames.over is not None:
+            raise _again(self._frames.over)
 
     async def aclose(self) -> None:
         """Say goodbye if the peer is there to hear it, and close. Nobody may be in `receive`.
@@ -216,7 +225,7 @@ class TextChannel:
             try:
                 if self._frames.over is None:
                     self._frames.close()
-                    await self._flush()
+                    await self._flush(shield=False)
                     while await self._stream.read():
                         pass
             except TransportError:
@@ -233,21 +242,30 @@ class TextChannel:
         self._frames.beat(current_time())
         await self._flush()
 
-    async def _flush(self) -> None:
-        """Send what is in line. Never half a frame: it is bounded, but not cancelled."""
+    async def _flush(self, within: float = math.inf, *, shield: bool = True) -> None:
+        """Send what is in line; if that fails, the channel is over.
+
+        Never half a frame: it is bounded, but not cancelled. At the end that matters no more.
+        """
         if self._frames.idle:
             return
         async with self._lock:
+            if self._broken:  # what was sent last may have left in part
+                return
             data = self._frames.to_send()
             if not data:  # whoever had the lock took ours along
                 return
-            with move_on_after(self._settings.send_within, shield=True) as scope:
-                await self._stream.write(data)
-            if scope.cancelled_caught:
-                limit = self._settings.send_within
-                why = f"a message could not be sent within {limit:g} s"
-                self._frames.over = ChannelClosedError(why, reason=why)
-                raise _again(self._frames.over)
+            limit = min(within, self._settings.send_within)
+            why, reason = f"a message could not be sent within {limit:g} s", None
+            self._broken = True
+            with move_on_after(limit, shield=shield):
+                try:
+                    await self._stream.write(data)
+                    self._broken = False
+                except TransportError as error:
+                    why, reason = str(error), error.reason
+            if self._broken:
+                self._frames.fail(why, reason or why)
 
 
 async def open_channel(

@@ -81,7 +81,7 @@ class DuplexTransport(Protocol):
 
         Args:
             messages: A JSON array.
-            limit: Seconds that opening a connection may take.
+            limit: Seconds that opening a connection may take, and that the messages may take to leave.
 
         Raises:
             TransportError: No connection could be opened.

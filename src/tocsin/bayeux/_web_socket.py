@@ -73,7 +73,7 @@ class WebSocket:
             self._shaken = True  # the first message of a transport is the handshake
             self._handshake = messages if self._ext is not None else None
             messages = self._introduced(messages)
-        await self._put(channel, messages)
+        await self._put(channel, messages, limit)
 
     async def receive(self) -> list[bytes]:
         """Wait for what the server says; see `DuplexTransport.receive`."""
@@ -132,9 +132,9 @@ class WebSocket:
         self._opened.set()
         return channel
 
-    async def _put(self, channel: TextChannel, messages: bytes) -> None:
+    async def _put(self, channel: TextChannel, messages: bytes, limit: float) -> None:
         try:
-            await channel.send(messages)
+            await channel.send(messages, within=limit)
         except TocsinError as error:
             if channel is self._channel:
                 self.hang_up(error)
@@ -156,5 +156,5 @@ class WebSocket:
             return False
         if not await self._http.renew_credentials():
             return False
-        await self._put(channel, self._introduced(handshake))
+        await self._put(channel, self._introduced(handshake), self._settings.send_within)
         return True

@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from tocsin._http._auth import BasicAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._request import Request
-from tocsin._stream._channel import Frames, open_channel
+from tocsin._stream._channel import Frames, TextChannel, open_channel
 from tocsin._stream._channel_terms import ChannelClosedError, ChannelSettings
 from tocsin.emulator._web_socket import accept_header
 from tocsin.errors import (
@@ -298,6 +298,86 @@ class TestChannel:
                 await opened.aclose()
                 assert anyio.current_time() - began <= SETTINGS.close_within
             server.cut()
+
+
+class Wire:
+    """A connection.
+
+    Args:
+        said: What the peer says.
+        write: What becomes of a write: it is ``taken``, or ``breaks`` the connection, or ``blocks``.
+    """
+
+    def __init__(self, *said: bytes, write: str = "blocks") -> None:
+        self.said = list(said)
+        self.outcome = write
+        self.closed = anyio.Event()
+        self.more = anyio.Event()
+
+    def say(self, data: bytes) -> None:
+        self.said.append(data)
+        self.more.set()
+
+    async def read(self) -> bytes:
+        await anyio.lowlevel.checkpoint()  # httpcore's streams can be cancelled here, whatever there is
+        if not self.said:
+            self.more = anyio.Event()
+            await self.more.wait()
+        return self.said.pop(0) if self.said else b""
+
+    async def write(self, data: bytes) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self.outcome == "blocks":
+            await self.closed.wait()
+        if self.outcome != "taken":
+            raise TransportError("the connection broke", reason="the connection broke")
+
+    async def aclose(self) -> None:
+        self.closed.set()
+        self.more.set()
+
+
+@pytest.mark.virtual_time
+class TestPeerThatTakesNothing:
+    async def test_closing_is_bounded_also_while_a_message_cannot_leave(self) -> None:
+        for waits in (0, 1, 3):
+            opened = TextChannel(Wire(), SETTINGS)
+
+            async def says(opened=opened) -> None:
+                with pytest.raises(ChannelClosedError):
+                    await opened.send(b"x")
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(waits):
+                    tasks.start_soon(says)
+                await anyio.sleep(1)
+                began = anyio.current_time()
+                await opened.aclose()
+                assert anyio.current_time() - began <= SETTINGS.close_within
+
+    async def test_a_message_that_cannot_leave_is_told_in_its_time_and_none_follows_it(self) -> None:
+        opened = TextChannel(Wire(), SETTINGS)
+
+        async def says(limit: float) -> None:
+            with pytest.raises(ChannelClosedError, match="within 2 s"):
+                await opened.send(b"x", within=limit)
+
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(says, 2.0)
+            await anyio.sleep(1)
+            tasks.start_soon(says, 10.0)
+        assert anyio.current_time() - began == pytest.approx(2.0)
+        await opened.aclose()
+
+    async def test_what_came_before_a_write_that_failed_is_given_first(self) -> None:
+        goodbye = control(Opcode.CLOSE, b"\x03\xe9")
+        for last, error in ((goodbye, "1001"), (control(Opcode.PING), "broke")):
+            opened = TextChannel(Wire(text(b"last words") + last, write="breaks"), SETTINGS)
+            assert await opened.receive() == [b"last words"]
+            with pytest.raises(ChannelClosedError, match=error):
+                await opened.receive()
+            await opened.aclose()
 
 
 class TestOnSockets:
