@@ -39,6 +39,8 @@ __all__ = ["Frames", "TextChannel", "open_channel"]
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _NORMAL: Final = 1000
 _EXCERPT: Final = 100
+_LOOK: Final = 0.1
+"""Seconds to look for what came while nobody was in `receive`, before the peer is judged by it."""
 
 # The library logs each frame at DEBUG, and a frame may carry credentials.
 _SILENT: Final = logging.getLogger("tocsin.frames")
@@ -56,7 +58,7 @@ class Frames:
     def __init__(self, settings: ChannelSettings, now: float) -> None:
         self._settings = settings
         self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=settings.max_bytes, logger=_SILENT)
-        self._parts: list[bytes] = []
+        self._begun: bytearray | None = None
         self._ping_at = now + settings.ping_every
         self._pinged: bytes | None = None
         self._pings = 0
@@ -125,10 +127,15 @@ class Frames:
     def _take(self, frame: Frame, messages: list[bytes], now: float) -> None:
         match frame.opcode:
             case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
-                self._parts.append(bytes(frame.data))
+                if self._begun is None and frame.fin:
+                    messages.append(bytes(frame.data))
+                    return
+                # Not a list of pieces: a server can send millions of one byte, or of none.
+                self._begun = bytearray() if self._begun is None else self._begun
+                self._begun += frame.data
                 if frame.fin:
-                    messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
-                    self._parts = []
+                    messages.append(bytes(self._begun))
+                    self._begun = None
             case Opcode.PONG if bytes(frame.data) == self._pinged:
                 self._pinged = None
                 self._ping_at = now + self._settings.ping_every
@@ -234,7 +241,7 @@ class TextChannel:
 
     async def _step(self) -> None:
         """Read once, at most until the next ping is due."""
-        with move_on_after(max(0.0, self._frames.next_beat - current_time())):
+        with move_on_after(max(_LOOK, self._frames.next_beat - current_time())):
             data = await self._stream.read()
             now = current_time()
             self.heard_at = now

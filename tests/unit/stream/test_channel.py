@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import asynccontextmanager
 
 import anyio
@@ -113,6 +114,20 @@ class TestFrames:
         assert frames.over is not None
         assert reason in frames.over.reason
         assert frames.received(text(b"later"), 0.0) == []
+
+    def test_endless_fragments_cost_no_memory(self) -> None:
+        frames = Frames(ChannelSettings(max_bytes=1000), 0.0)
+        frames.received(Frame(Opcode.TEXT, b"", fin=False).serialize(mask=False), 0.0)
+        empty = Frame(Opcode.CONT, b"", fin=False).serialize(mask=False) * 10_000
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                assert frames.received(empty, 0.0) == []
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert kept < 100_000
+        assert frames.received(text(b"x")[:1].replace(b"\x81", b"\x80") + b"\x01x", 0.0) == [b"x"]
 
     @pytest.mark.parametrize("name", ["open_within", "ping_every", "pong_within", "max_bytes"])
     def test_settings_that_cannot_work_are_refused(self, name: str) -> None:
@@ -378,6 +393,20 @@ class TestPeerThatTakesNothing:
             with pytest.raises(ChannelClosedError, match=error):
                 await opened.receive()
             await opened.aclose()
+
+
+@pytest.mark.virtual_time
+async def test_a_pong_that_waits_to_be_read_is_no_silence() -> None:
+    """Whoever reads may be busy for longer than a pong may take."""
+    wire = Wire(text(b"a"), write="taken")
+    opened = TextChannel(wire, SETTINGS)
+    assert await opened.receive() == [b"a"]
+    with anyio.move_on_after(21):
+        await opened.receive()
+    await anyio.sleep(60)
+    wire.say(control(Opcode.PONG, b"1") + text(b"b"))
+    assert await opened.receive() == [b"b"]
+    await opened.aclose()
 
 
 class TestOnSockets:
