@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope, Event, current_time, move_on_after
 
-from tocsin.bayeux._failures import Failure, HeldTooLongError
+from tocsin.bayeux._failures import Failure, unanswered
 from tocsin.bayeux._link import BACKSTOP, known, retire
 from tocsin.bayeux._outputs import Kind
 from tocsin.bayeux._transport import Reply
-from tocsin.errors import AuthenticationError, ConnectError, RequestTimeoutError, TocsinError
+from tocsin.errors import AuthenticationError, ConnectError, TocsinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,25 +169,12 @@ class DuplexLink:
             with move_on_after(send.total):
                 await waiting.answered.wait()
                 return None
-        overdue = self._overdue(send, began)
+        heard = self._transport.heard_at
+        alive = heard > began and current_time() - heard < send.silence
+        overdue = unanswered(send.total, alive=bool(send.held) and alive)
         # Nothing else on it can be trusted either: a new connection tells.
         told = self._transport.hang_up(overdue) and send.kind is not Kind.HANDSHAKE
         return None if told else Failure.of(overdue)
-
-    def _overdue(self, send: Send, began: float) -> TocsinError:
-        """No answer came. A server that was heard of all the same holds connects for longer than asked."""
-        heard = self._transport.heard_at
-        if send.held and heard > began and current_time() - heard < send.silence:
-            return HeldTooLongError(
-                f"the server is alive but did not answer a connect within {send.total:.0f} s",
-                maybe_applied=True,
-                reason=f"signs of life, but no answer within {send.total:.0f} s",
-            )
-        return RequestTimeoutError(
-            f"the server did not answer within {send.total:.0f} s",
-            maybe_applied=True,
-            reason=f"no answer within {send.total:.0f} s",
-        )
 
     def _judged(self, send: Send, outcome: Reply | Failure) -> Reply | Failure:
         """Where there is another way, what rules out this one is no reason to give up.

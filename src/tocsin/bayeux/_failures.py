@@ -22,7 +22,15 @@ from tocsin.errors import (
     TransportError,
 )
 
-__all__ = ["Failure", "HeldTooLongError", "WornOutError", "refusal", "session_unknown"]
+__all__ = [
+    "Failure",
+    "HeldTooLongError",
+    "WornOutError",
+    "refusal",
+    "session_unknown",
+    "unanswered",
+    "unwelcome",
+]
 
 # Request Timeout (also CometD's for the first of two connects), Too Early, Too Many Requests.
 _PASSING_STATUSES = (408, 425, 429)
@@ -89,6 +97,26 @@ class Failure:
             held=isinstance(error, HeldTooLongError),
             retry_after=error.retry_after if isinstance(error, StatusError) else None,
         )
+
+
+def unanswered(limit: float, *, alive: bool = False) -> RequestTimeoutError:
+    """Return the error for an answer that did not come.
+
+    Args:
+        limit: Seconds that it was waited for.
+        alive: It was to a connect, and there were signs of life: such a server holds it longer than asked.
+    """
+    if alive:
+        return HeldTooLongError(
+            f"the server is alive but did not answer a connect within {limit:.0f} s",
+            maybe_applied=True,
+            reason=f"signs of life, but no answer within {limit:.0f} s",
+        )
+    return RequestTimeoutError(
+        f"the server did not answer within {limit:.0f} s",
+        maybe_applied=True,
+        reason=f"no answer within {limit:.0f} s",
+    )
 
 
 def refusal(what: str, error: str | None) -> TocsinError:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope, current_time, move_on_after
 
-from tocsin.bayeux._failures import Failure
-from tocsin.errors import RequestTimeoutError, TocsinError, TransportError
+from tocsin.bayeux._failures import Failure, unanswered
+from tocsin.errors import TocsinError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,7 +58,7 @@ class Link:
             with scope:
                 outcome = await self._exchanged(send)
             if outcome is None:
-                outcome = _unanswered(send)
+                outcome = Failure.of(unanswered(send.total))
         except* Exception as group:  # noqa: BLE001 - nor is a group of a transport's own task group to escape
             outcome = Failure(known(group))
         finally:
@@ -94,16 +94,6 @@ class Link:
         except TocsinError as error:
             log.debug("%s", error)  # what is told of it is short
             return Failure.of(error)
-
-
-def _unanswered(send: Send) -> Failure:
-    return Failure.of(
-        RequestTimeoutError(
-            f"the server did not answer within {send.total:.0f} s",
-            maybe_applied=True,
-            reason=f"no answer within {send.total:.0f} s",
-        )
-    )
 
 
 async def retire(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anyio import current_time
 
 from tocsin._http._request import Request, Timeouts
-from tocsin.bayeux._failures import HeldTooLongError, unwelcome
+from tocsin.bayeux._failures import unanswered, unwelcome
 from tocsin.bayeux._transport import Reply
 from tocsin.errors import RequestTimeoutError
 
@@ -58,13 +58,7 @@ class LongPolling:
             )
         except RequestTimeoutError as exc:
             if held and heard.any and current_time() - heard.since < silence:
-                raise HeldTooLongError(
-                    f"the server is alive but did not answer a connect within {total:.0f} s",
-                    method=exc.method,
-                    url=exc.url,
-                    maybe_applied=True,
-                    reason=f"heartbeats, but no answer within {total:.0f} s",
-                ) from exc
+                raise unanswered(total, alive=True) from exc
             raise
         return Reply(response.body, response.date)
 
