@@ -182,8 +182,9 @@ class Course:
     def handshake_failed(self, failure: Failure, now: float, jitter: float) -> None:
         """No session came of it: again, on a fresh link, after a wait."""
         wait = self._wait(now, jitter, failure)
-        if failure.moved and not self._moved:
-            # The owner may know another address: finding it is no reason to wait, once.
+        if failure.moved and not self._moved and failure.retry_after is None:
+            # The owner may know another address: finding it is no reason to wait, once. A server that asks
+            # for time asks for it everywhere.
             self._moved, wait = True, 0.0
         self._again(now + wait, failure.cause)
         self.worn = failure.error if failure.moved else None

@@ -116,7 +116,7 @@ class Replies:
     def pushed(self, link: int, body: bytes, now: float, jitter: float) -> None:
         """Take in what the server said unasked, or in answer to what is out."""
         course = self._course
-        if link != course.link:
+        if link != course.link or not body.strip():  # a blank is a heartbeat, as on a held poll
             return
         try:
             batch = parse(body)

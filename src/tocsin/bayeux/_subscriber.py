@@ -55,7 +55,7 @@ __all__ = ["Subscriber"]
 
 log = logging.getLogger("tocsin.bayeux")
 
-_HUSH: Final = 60.0  # seconds between two outages that are logged aloud
+_HUSH: Final = 60.0  # seconds between two outages, or two unreadable messages, that are logged aloud
 
 
 class Subscriber:
@@ -96,7 +96,7 @@ class Subscriber:
         self._woken = False
         self._ended = False
         self._broken = False
-        self._hushed_until = float("-inf")
+        self._hushed_until = self._deaf_until = float("-inf")
 
     # ── what the owner calls ─────────────────────────────────────────────────────────────────────────────
 
@@ -313,7 +313,7 @@ class Subscriber:
                     if output.channel in registration.channels:
                         registration.refused(output.channel, output.error)
             case Unreadable():
-                log.warning("Bayeux: a message of %d bytes cannot be read", len(output.raw))
+                self._log_unreadable(output)
                 for registration in list(self._registrations):
                     registration.unreadable(output.raw)
             case Dropped():
@@ -335,6 +335,15 @@ class Subscriber:
         if loud:
             self._hushed_until = now + _HUSH
         self._broken = True
+
+    def _log_unreadable(self, unreadable: Unreadable) -> None:
+        """What cannot be read reaches the log aloud once a minute: a server can send nothing else."""
+        now = current_time()
+        loud = now >= self._deaf_until
+        if loud:
+            self._deaf_until = now + _HUSH
+        level = logging.WARNING if loud else logging.DEBUG
+        log.log(level, "Bayeux: a message of %d bytes cannot be read", len(unreadable.raw))
 
     def _dispatch(self, arrived: Arrived) -> None:
         """Give each listener its events, each once, in one batch."""

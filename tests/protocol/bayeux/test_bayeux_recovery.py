@@ -8,6 +8,7 @@ import pytest
 
 from protocol.bayeux.bayeux_player import Player, bad, messages, ok
 from tocsin._stream._backoff import ReconnectPolicy
+from tocsin.bayeux._failures import Failure
 from tocsin.bayeux._outputs import (
     Alive,
     Closed,
@@ -29,6 +30,8 @@ from tocsin.errors import (
 
 HANDSHAKE = {"reconnect": "handshake", "interval": 0}
 NONE = {"reconnect": "none"}
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 # ── recovery ───────────────────────────────────────────────────────────────────────────────────────────
@@ -146,6 +149,15 @@ def test_retry_after_is_honoured() -> None:
     assert p.wait() == 17.5
     p.fail(p.one(), ServerError("busy", status=503, retry_after=5))
     assert p.wait() == 5.5
+
+
+def test_retry_after_is_honoured_also_before_another_transport_is_tried() -> None:
+    player = Player("/a", connection_types=("websocket",), elsewhere="long-polling")
+    send = player.one()
+    asked = ServerError("503", status=503, retry_after=30)
+    player.session.failed(send, Failure(asked, moved=True, retry_after=30), player.now, player.jitter)
+    assert player.wait() >= 30
+    assert player.session.worn is asked
 
 
 def test_backoff_grows_and_forgets_after_a_success_that_lasts() -> None:

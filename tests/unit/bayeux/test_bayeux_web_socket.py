@@ -205,6 +205,22 @@ async def test_what_is_not_json_costs_nothing_but_itself():
     assert not ear.all("lost")
 
 
+async def test_blank_frames_are_heartbeats_and_junk_is_logged_once(caplog):
+    server, app, ear = playing()
+    async with serving(server, app=app) as subscriber:
+        subscriber.add(ear, ["/a"])
+        await ear.hears("alive", 2)
+        for blank in ("", " ", "\r\n"):
+            await app.sends[0]({"type": "websocket.send", "text": blank})
+        server.publish("/a", 1)
+        await ear.hears("event")
+        assert not ear.all("unreadable")
+        for _ in range(50):
+            await app.sends[0]({"type": "websocket.send", "text": "junk"})
+        await ear.hears("unreadable", 50)
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
 async def test_a_connect_reply_that_nobody_asked_for_starts_nothing():
     """bayeux.md 6.10, 6.16: neither a late one, nor one without an id while none is out."""
     server, app, ear = playing()
