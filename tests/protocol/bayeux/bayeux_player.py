@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tocsin.bayeux._failures import Failure
+from tocsin.bayeux._failures import Failure, unanswered
 from tocsin.bayeux._outputs import Kind, Output, Send
 from tocsin.bayeux._session import Session
 from tocsin.bayeux._settings import SessionSettings
@@ -20,6 +20,9 @@ def messages(send: Send) -> list[dict[str, Any]]:
 
 class Player:
     """Holds the clock and what is in flight; `jitter` 1 makes each wait as long as it can get."""
+
+    duplex = False
+    """The server speaks on one connection both ways, as on a WebSocket: nothing says what answers what."""
 
     def __init__(self, *channels: str, **settings: Any) -> None:
         self.session = Session(SessionSettings(**settings))
@@ -55,7 +58,13 @@ class Player:
 
     def body(self, send: Send, raw: bytes) -> None:
         self.flying = [s for s in self.flying if s is not send]
-        self.session.received(send, raw, self.now, self.jitter)
+        if self.duplex and not send.last:
+            self.session.pushed(send.link, raw, self.now, self.jitter)
+            if self.session.awaits(send):  # until its time is up, and the connection is given up
+                self.session.broke(send.link, Failure.of(unanswered(send.total)), self.now, self.jitter)
+                self.flying = [s for s in self.flying if self.session.awaits(s)]
+        else:
+            self.session.received(send, raw, self.now, self.jitter)
         self.collect()
 
     def reply(self, send: Send, *answers: dict[str, Any]) -> None:

@@ -26,6 +26,8 @@ from tocsin.errors import (
 HANDSHAKE = {"reconnect": "handshake", "interval": 0}
 NONE = {"reconnect": "none"}
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 # ── subscriptions ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -26,6 +26,8 @@ from tocsin.errors import (
 HANDSHAKE = {"reconnect": "handshake", "interval": 0}
 NONE = {"reconnect": "none"}
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 # ── connect loop ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,6 +152,7 @@ def test_the_reply_may_stand_anywhere_among_the_events(place: int) -> None:
     p.one(Kind.CONNECT)
 
 
+@pytest.mark.parametrize("way", ["polls"], indirect=True)  # else they wait for no reply
 def test_events_without_a_connect_reply_go_on_after_the_least_delay() -> None:
     """bayeux.md 6.18."""
     p = Player("/a/*")

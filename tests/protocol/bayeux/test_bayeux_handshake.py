@@ -27,6 +27,8 @@ from tocsin.errors import (
 HANDSHAKE = {"reconnect": "handshake", "interval": 0}
 NONE = {"reconnect": "none"}
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 # ── handshake ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,6 +17,8 @@ from tocsin.errors import ConnectError, RateLimitError, ServerError, TransportEr
 
 CHANNELS = ("/a", "/b", "/c/*")
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 class Rules:
     """What must hold whatever happens; told of each exchange as it starts and ends."""
@@ -72,7 +74,7 @@ def answer(rng: random.Random, player: Player, send: Send) -> None:
         player.reply(send, *mixed)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_thousand_cycles_of_random_failures_never_hold_two_connects(seed: int) -> None:
     """bayeux.md 6.10, 6.44: and nothing grows."""
     rng = random.Random(seed)
@@ -136,7 +138,7 @@ META = st.sampled_from(
 
 
 @given(st.data())
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_no_answer_makes_the_session_raise_or_break_its_rules(data: Any) -> None:
     """bayeux.md 6.20: hostile values in every field, ids guessed right."""
     player = Player("/a", "/b")
