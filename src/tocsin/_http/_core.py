@@ -273,6 +273,10 @@ class HttpCore:
         """
         self._shared.route.redactor.learn(secrets)
 
+    def hidden(self, text: str) -> str:
+        """What a server has said, on one line and without secrets."""
+        return self._shared.route.redactor.clean(text)
+
     async def _attempts(self, wire: Wire, request: Request, flight: Flight) -> Response:
         policy = request.retry or self._retry
         rng = self._shared.rng

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from anyio import move_on_after
 
 from tocsin._http._errors import FOREIGN
+from tocsin._http._redact import NOTHING_SECRET
 from tocsin.errors import TransportError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from tocsin._http._redact import Redactor
     from tocsin._http._request import Headers, Response
 
 __all__ = ["SWITCHED", "Upgraded"]
@@ -57,6 +59,11 @@ class Upgraded:
         if self.response is None:
             raise AssertionError("the answer was not judged yet")
         return self.response.headers
+
+    @property
+    def redactor(self) -> Redactor:
+        """Cleans foreign texts; see `Response.redactor`."""
+        return NOTHING_SECRET if self.response is None else self.response.redactor
 
     async def read(self) -> bytes:
         """Wait for bytes; none at the end.

@@ -29,6 +29,7 @@ from tocsin.errors import ProtocolError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tocsin._http._redact import Redactor
     from tocsin._http._request import Request
     from tocsin._http._session import HttpSession
     from tocsin._http._upgrade import Upgraded
@@ -53,10 +54,12 @@ class Frames:
     Args:
         settings: Times and limits.
         now: Monotonic seconds.
+        redactor: Cleans what the peer says of the end.
     """
 
-    def __init__(self, settings: ChannelSettings, now: float) -> None:
+    def __init__(self, settings: ChannelSettings, now: float, redactor: Redactor = NOTHING_SECRET) -> None:
         self._settings = settings
+        self._redactor = redactor
         self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=settings.max_bytes, logger=_SILENT)
         self._begun: bytearray | None = None
         self._ping_at = now + settings.ping_every
@@ -145,7 +148,7 @@ class Frames:
     def _closed_by_peer(self) -> None:
         said = self._protocol.close_rcvd
         code = None if said is None else int(said.code)
-        words = "" if said is None else NOTHING_SECRET.clean(said.reason, limit=_EXCERPT)
+        words = "" if said is None else self._redactor.clean(said.reason, limit=_EXCERPT)
         self._end(f"the server closed the channel ({code}{': ' if words else ''}{words})", code)
 
     def _end(self, why: str, code: int | None) -> None:
@@ -167,12 +170,15 @@ class TextChannel:
     Args:
         stream: Owned: closed with the channel.
         settings: Times and limits.
+        redactor: Cleans what the peer says of the end.
     """
 
-    def __init__(self, stream: Upgraded, settings: ChannelSettings) -> None:
+    def __init__(
+        self, stream: Upgraded, settings: ChannelSettings, redactor: Redactor = NOTHING_SECRET
+    ) -> None:
         self._stream = stream
         self._settings = settings
-        self._frames = Frames(settings, current_time())
+        self._frames = Frames(settings, current_time(), redactor)
         self._lock = Lock()
         self._ready: list[bytes] = []
         self._closed = False
@@ -319,13 +325,16 @@ async def open_channel(
         )
     )
     stream = await session.upgrade(asked, anonymous=anonymous)
-    if stream.headers.get("sec-websocket-accept") != _accept(nonce):
+    headers = stream.headers
+    # Nothing was offered: what a server compresses all the same could not be read (RFC 6455 §4.1).
+    forced = [name for name in ("extensions", "protocol") if headers.get(f"sec-websocket-{name}")]
+    if headers.get("sec-websocket-accept") != _accept(nonce) or forced:
         await stream.aclose()
         raise ProtocolError(
             f"GET {request.path}: the answer to the WebSocket handshake does not fit the question",
             reason="no WebSocket",
         )
-    return TextChannel(stream, settings)
+    return TextChannel(stream, settings, stream.redactor)
 
 
 def _accept(nonce: str) -> str:

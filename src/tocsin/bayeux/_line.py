@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -19,7 +20,7 @@ from tocsin.errors import ConnectError, NotFoundError, TocsinError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tocsin._http._core import HttpCore
     from tocsin._http._session import HttpSession
@@ -33,6 +34,8 @@ log = logging.getLogger("tocsin.bayeux")
 BayeuxTransport: TypeAlias = Literal["auto", "websocket", "long-polling"]
 
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
+
+_SECRET: Final = 8
 
 
 class Line:
@@ -67,7 +70,13 @@ class Line:
         self._ways = Ways("websocket", "long-polling")
         self._turned = Event()
         self._stood = 0
-        self._settings = replace(settings, elsewhere="long-polling" if transport == "auto" else None)
+        self._settings = replace(
+            settings,
+            elsewhere="long-polling" if transport == "auto" else None,
+            handshake_ext=None if settings.handshake_ext is None else self._own_ext,
+            hide=core.hidden,
+        )
+        self._given_ext = settings.handshake_ext
         self.subscriber = Subscriber(self._connect, settings=self._settings, rng=rng)
 
     def start(self, owner: TaskOwner) -> None:
@@ -77,6 +86,13 @@ class Line:
             owner.start(self._look_back, "bayeux, the way back")
         # Another token needs another session: that of some platforms is bound to the log-in it began with.
         self._core.on_new_token(lambda: self.subscriber.renew("the log-in was renewed"))
+
+    def _own_ext(self) -> Mapping[str, Any]:
+        """The owner's part of the `ext`: what it holds is for the server alone."""
+        assert self._given_ext is not None  # noqa: S101 - else nobody asks
+        ext = self._given_ext()
+        self._core.hide(*_texts(ext))
+        return ext
 
     async def _look_back(self) -> None:
         """While the second transport serves, see now and then whether the first can be had again."""
@@ -155,3 +171,11 @@ class Line:
             close_within=settings.close_timeout,
             max_bytes=self._max_bytes,
         )
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a JSON value that are long enough to be secrets."""
+    if isinstance(value, str):
+        return [value] if len(value) >= _SECRET else []
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [text for item in inner for text in _texts(item)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ class Send:
     Attributes:
         kind: What it is for. A HANDSHAKE wants a fresh transport: new cookies, new connections.
         link: Which transport carries it: the number of the handshake that opened it.
-        messages: The body.
+        messages: The body. A handshake's may hold credentials.
         ids: The ids of the messages in it.
         held: Seconds for which the server is asked to hold it, on the poll's own connection; None for a
             command, on the other one.
@@ -53,7 +53,7 @@ class Send:
 
     kind: Kind
     link: int
-    messages: bytes
+    messages: bytes = field(repr=False)
     ids: tuple[str, ...]
     held: float | None
     silence: float
@@ -73,7 +73,7 @@ class Arrived:
 class Unreadable:
     """One element of a response that is no Bayeux message."""
 
-    raw: bytes
+    raw: bytes = field(repr=False)  # perhaps an echo of our own
 
 
 @dataclass(frozen=True, slots=True)

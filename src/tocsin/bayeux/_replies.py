@@ -162,7 +162,15 @@ class Replies:
             course.adopt(Advice.read(advice, course.connection_type))
         for answer in batch.answers:
             if link == course.link:
-                self._answered(answer, now, jitter, empty=not batch.events)
+                self._answered(self._shown(answer), now, jitter, empty=not batch.events)
+
+    def _shown(self, answer: Answer) -> Answer:
+        """A reply as it may be shown: servers echo what they were sent. Its code is ours to read."""
+        error, hide = answer.error, self._settings.hide
+        if error is None or hide is None:
+            return answer
+        code = error[:4] if error_code(error) is not None else ""
+        return replace(answer, error=code + hide(error.removeprefix(code)))
 
     def _completed(self, send: Send, now: float, jitter: float, *, empty: bool) -> None:
         """An exchange is over: what it left without a reply has failed."""

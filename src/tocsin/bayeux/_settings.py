@@ -32,6 +32,7 @@ class SessionSettings:
             or does not hold; None: there is no choice.
         handshake_ext: Called for every handshake, also the automatic ones: what goes into its `ext`, such as
             credentials.
+        hide: Takes secrets out of what a server says, before it is shown to anybody.
     """
 
     advice_timeout: float = 30.0
@@ -43,6 +44,7 @@ class SessionSettings:
     connection_types: tuple[str, ...] = ("long-polling",)
     elsewhere: str | None = None
     handshake_ext: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
+    hide: Callable[[str], str] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("advice_timeout", "liveness", "allowance", "close_timeout", "minimum_delay"):

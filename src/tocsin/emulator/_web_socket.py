@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.frames import Frame, Opcode
@@ -19,6 +20,10 @@ _ABNORMAL: Final = 1006
 _NO_TEXT: Final = 1007
 _MOST: Final = 64 * 2**20
 
+# The library logs each frame at DEBUG, and a frame may carry credentials.
+_SILENT: Final = logging.getLogger("tocsin.emulator.frames")
+_SILENT.setLevel(logging.CRITICAL + 1)
+
 
 def accept_header(key: bytes) -> bytes:
     """What the server answers to ``Sec-WebSocket-Key``."""
@@ -29,7 +34,7 @@ class ServerFrames:
     """Turns a client's bytes into what an ASGI application receives, and what it sends into bytes."""
 
     def __init__(self) -> None:
-        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=_MOST)
+        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=_MOST, logger=_SILENT)
         self._parts: list[bytes] = []
         self._text = True
         self.ended = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import anyio
 import pytest
 
+from tocsin._http._auth import BasicAuth
 from tocsin._http._core import HttpCore
 from tocsin._stream._channel_terms import ChannelSettings
 from tocsin.bayeux import Event, Interruption
@@ -224,6 +226,28 @@ class Fresh:
         await anyio.lowlevel.checkpoint()
         self.token += 1
         return True
+
+
+@pytest.mark.parametrize("way", ["long-polling", "websocket", "auto"])
+async def test_what_a_server_echoes_of_a_handshake_is_not_shown(way, caplog):
+    """The credentials of the client, and what the user puts into the `ext`."""
+    caplog.set_level("DEBUG")
+    web = Web(Server("auto"))
+    web.web_socket = web.server.rude = True
+    basic = base64.b64encode(b"ada:hunter2hunter2").decode()
+    web.server.rewrite = lambda requests, answers: [
+        {**answers[-1], "successful": False, "advice": {"reconnect": "none"},
+         "error": f"403:{requests[0]['ext']['mine'][0]['key']}:{basic} is not welcome"}
+    ]  # fmt: skip
+    ext = {"mine": [{"key": "sesame-opens"}]}
+    auth = BasicAuth("ada", "hunter2hunter2")
+    async with web_client(web, transport=way, auth=auth, handshake_ext=lambda: ext) as (client, _):
+        with pytest.raises(PermissionDeniedError, match="not welcome") as caught:
+            async with client.subscribe("/a"):
+                pass
+    told = f"{caught.value!r} {vars(caught.value)} {caplog.text}"
+    for secret in ("sesame-opens", "hunter2hunter2", basic):
+        assert secret not in told
 
 
 @pytest.mark.parametrize(("good", "fatal"), [(2, False), (9, True)])
