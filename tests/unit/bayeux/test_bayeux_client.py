@@ -35,6 +35,17 @@ async def take(subscription, count=1):
         return [await anext(subscription) for _ in range(count)]
 
 
+@pytest.fixture(params=["long-polling", "websocket"])
+def way(request):
+    return request.param
+
+
+def web_of(way):
+    web = Web(Server(way))
+    web.web_socket = way == "websocket"
+    return web
+
+
 async def test_every_request_is_a_complete_one():
     """bayeux.md 6.55, 6.56, 6.57."""
     web = Web(Server())
@@ -137,10 +148,10 @@ async def test_a_held_poll_that_goes_silent_is_an_outage_within_liveness():
         web.answering = True
 
 
-async def test_each_outage_is_told_once_with_times_that_run_forward():
+async def test_each_outage_is_told_once_with_times_that_run_forward(way):
     """bayeux.md 6.28, 6.32: the wall clock is set back meanwhile; no delay and no order changes."""
-    web, clock = Web(Server()), VirtualWallClock()
-    async with web_client(web, clock=clock) as (client, server), client.subscribe("/a") as news:
+    web, clock = web_of(way), VirtualWallClock()
+    async with web_client(web, transport=way, clock=clock) as (client, server), client.subscribe("/a") as news:
         await anyio.sleep(50)
         before = clock()
         server.refusing = True
@@ -220,10 +231,10 @@ async def test_a_refused_channel_raises_and_leaves_the_others():
         assert await take(news) == [Event("/a", b"1")]
 
 
-async def test_a_slow_consumer_loses_the_oldest_and_is_told_how_many():
+async def test_a_slow_consumer_loses_the_oldest_and_is_told_how_many(way):
     """bayeux.md 6.41, 6.42, 6.43: full for longer than the server's patience, and all still works."""
-    web = Web(Server())
-    async with web_client(web) as (client, _), client.subscribe("/a", buffer=3) as news:
+    web = web_of(way)
+    async with web_client(web, transport=way) as (client, _), client.subscribe("/a", buffer=3) as news:
         for n in range(10):
             web.server.publish("/a", n)
             await anyio.sleep(1)
@@ -260,10 +271,10 @@ async def test_a_consumer_that_keeps_up_loses_nothing_however_much_an_answer_bri
     assert got == list(range(3000))
 
 
-async def test_a_cancelled_receive_loses_nothing():
+async def test_a_cancelled_receive_loses_nothing(way):
     """bayeux.md 6.51."""
-    web, got = Web(Server()), []
-    async with web_client(web) as (client, _), client.subscribe("/a") as news:
+    web, got = web_of(way), []
+    async with web_client(web, transport=way) as (client, _), client.subscribe("/a") as news:
         await anyio.sleep(1)
         for n in range(200):
             web.server.publish("/a", n)
