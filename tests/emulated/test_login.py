@@ -258,6 +258,16 @@ async def test_a_stream_outlives_its_tokens(cookies):
         assert 8 <= logins(site, COOKIES if cookies else TOKEN) <= 11
 
 
+@pytest.mark.parametrize("way", ["websocket", "long-polling"])
+async def test_tokens_of_a_second_are_lived_with_or_one_error_but_never_a_storm(way):
+    """A session of the server's dies with each token: how far one gets is for the jitter to say."""
+    async with tenant(login=LoginSettings(lifetime=1)) as site:
+        async with logged_in(site) as client, following(client.alarms.changes(transport=way)) as seen:
+            await until(lambda: seen.ended, 300)
+            assert type(seen.error) is AuthenticationError if seen.ended else site.wrong(seen) == []
+        assert site.emulator.requests.channels["/meta/handshake"] + logins(site) < 60
+
+
 async def test_another_token_brings_another_session():
     async with tenant() as site, logged_in(site) as client, following(client.alarms.changes()):
         shakes = site.emulator.requests.channels["/meta/handshake"]

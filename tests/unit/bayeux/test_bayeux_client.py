@@ -151,7 +151,10 @@ async def test_a_held_poll_that_goes_silent_is_an_outage_within_liveness():
 async def test_each_outage_is_told_once_with_times_that_run_forward(way):
     """bayeux.md 6.28, 6.32: the wall clock is set back meanwhile; no delay and no order changes."""
     web, clock = web_of(way), VirtualWallClock()
-    async with web_client(web, transport=way, clock=clock) as (client, server), client.subscribe("/a") as news:
+    async with (
+        web_client(web, transport=way, clock=clock) as (client, server),
+        client.subscribe("/a") as news,
+    ):
         await anyio.sleep(50)
         before = clock()
         server.refusing = True
