@@ -224,7 +224,7 @@ class StreamStats:
         connected_at: When the live channel was last established.
         last_live_at: When the last live message arrived.
         last_sweep_at: When the last complete sweep ended.
-        last_alive_at: When the live channel last proved that all that was sent had arrived.
+        last_alive_at: When the live channel last showed that it works.
         gap_since: Since when changes may be missing that have not been read back yet; None: none are.
     """
 

@@ -83,8 +83,6 @@ class Network:
         self._next_cuts: list[tuple[int | None, int | None]] = []
         self._numbers = 0
         self.log = log
-        self.spells: list[tuple[float, float]] = []
-        """When little or nothing passed: what arrived then was old."""
 
     def transport_factory(self) -> httpx.AsyncBaseTransport:
         return _Transport(self, self._server.transport_factory())
@@ -98,15 +96,11 @@ class Network:
 
     def freeze(self, seconds: float) -> None:
         """Let nothing pass; what was under way arrives later."""
-        now = anyio.current_time()
-        self._thaw_at = max(self._thaw_at, now + seconds)
-        self.spells.append((now, self._thaw_at + self._latency * MOST))
+        self._thaw_at = max(self._thaw_at, anyio.current_time() + seconds)
 
     def slow_down(self, seconds: float) -> None:
         """Let everything take fifty times as long."""
-        now = anyio.current_time()
-        self._slow_until = now + seconds
-        self.spells.append((now, self._slow_until + self._latency * SLOW * MOST))
+        self._slow_until = anyio.current_time() + seconds
 
     def swallow(self, seconds: float) -> None:
         """Let attempts to connect get no answer at all."""

@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -32,20 +31,13 @@ from tocsin.testing import virtual_backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
-    from tocsin import Cumulocity, Gap
+    from tocsin import Cumulocity
 
 RECOVERY_TIME = 45 + 60 + 30 + 30
 RECONCILE = 900.0
 SPAN = 900.0
 """Virtual seconds of trouble, unless another span is asked for."""
-
-UNDER_WAY = timedelta(seconds=2)
-"""A gap begins when the last sign of life arrived; what was written so long before may be lost with it.
-
-One that begins in a spell of bad weather counts from the beginning of the spell: that sign of life was old.
-"""
 
 
 @dataclass
@@ -129,8 +121,8 @@ async def live_through(
         outcome.lost = lost(site, world, seen, start)
         outcome.duplicated = [] if world.lies else site.twice(seen)
         if world.tells_all:
-            await until(lambda: len(list(merged(site, network, seen, start))) <= trouble.hidden, 120, step=5)
-            left_out = list(merged(site, network, seen, start))
+            await until(lambda: len(list(merged(site, seen, start))) <= trouble.hidden, 120, step=5)
+            left_out = list(merged(site, seen, start))
             outcome.merged = left_out if len(left_out) > trouble.hidden else []
         outcome.error = seen.error
         outcome.gaps, outcome.changes = len(seen.gaps), len(seen.changes)
@@ -155,26 +147,17 @@ def late(site: Site, world: World, seen: Seen, start: int) -> list[Any]:
     return [found for found in lost(site, world, seen, start) if found.expected is not None]
 
 
-def merged(site: Site, network: Network, seen: Seen, start: int) -> Iterator[Entry]:
+def merged(site: Site, seen: Seen, start: int) -> Iterator[Entry]:
     """States that were written outside every gap, were told by the server, and were not given."""
     given: dict[str, list[dict[str, Any]]] = {}
     for change in seen.changes:
         if change["alarm"] is not None:
             given.setdefault(change["id"], []).append(essence(change["alarm"]))
-    gaps = [(begin_of(gap, site, network), gap.until) for gap in seen.gaps]
     for entry in site.emulator.ledger.after(start):
         if entry.alarm is None or entry.silent or essence(entry.alarm) in given.get(entry.id, ()):
             continue
-        if not any(since <= entry.at <= until for since, until in gaps):
+        if not any(gap.since <= entry.at <= gap.until for gap in seen.gaps):
             yield entry
-
-
-def begin_of(gap: Gap, site: Site, network: Network) -> datetime:
-    """From when on what was written may be missing because of a gap."""
-    age = (site.ours() - gap.since).total_seconds()
-    at = anyio.current_time() - age
-    spells = [begin for begin, end in network.spells if begin <= at <= end]
-    return gap.since - timedelta(seconds=at - min(spells, default=at)) - UNDER_WAY
 
 
 def run(seed: int, loop: str, *, span: float, transport: str, log: Log | None = None) -> Outcome:

@@ -112,7 +112,8 @@ class Stand:
                     self.tracker.unreadable(self.now, self.wall, id=None)
                 case Alive():
                     self.waiting = False
-                    self.tracker.alive(self.now, self.wall)
+                    proved = START + timedelta(seconds=output.proved)
+                    self.tracker.alive(self.now, self.wall, proved=proved)
                 case Lost():
                     self.attached, self.waiting = False, True
                     self.tracker.disconnected(self.now, self.wall, cause=output.cause)

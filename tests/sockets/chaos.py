@@ -14,7 +14,6 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -38,9 +37,6 @@ CONVERGE = 20.0
 
 TOLD = 15.0
 """Seconds after that within which every gap must have been told."""
-
-LATENCY = timedelta(seconds=1)
-"""How old news may be when the proxy delivers it: a gap begins when the last sign of life *arrived*."""
 
 OVERTAKING = {"lose", "reorder", "garble"}
 
@@ -207,7 +203,7 @@ def merged(run: Run, emulator: Emulator) -> Iterable[Any]:
             continue
         if essence(entry.alarm) in given.get(entry.id, ()):
             continue
-        if not any(gap.since - LATENCY <= entry.at <= gap.until for gap in run.gaps):
+        if not any(gap.since <= entry.at <= gap.until for gap in run.gaps):
             yield entry
 
 

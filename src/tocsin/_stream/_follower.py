@@ -16,6 +16,7 @@ from anyio import Event, create_task_group, current_time, move_on_after
 from tocsin._stream._answers import Failed, Give, ReadWindow, WindowAnswer
 from tocsin._stream._keeping import Keeping
 from tocsin._stream._receipts import Receipts
+from tocsin._stream._wall import Past
 from tocsin.errors import AuthenticationError, PermissionDeniedError, TocsinError
 from tocsin.models import Action, Change, Gap
 
@@ -103,6 +104,7 @@ class Follower(Keeping[R, A]):
         self._overflowed = False
         self._refused = 0
         self._failure: BaseException | None = None
+        self._past = Past()
         buffer.on_demand = self._demand
 
     # --- the task -----------------------------------------------------------------------------------------
@@ -111,6 +113,7 @@ class Follower(Keeping[R, A]):
         """Follow until cancelled, or raise what cannot be mended."""
         if self._keeper is not None:
             await self._go_on(self._keeper)
+        self._past.note(current_time(), self._wall())
         self._attachment = self._platform.attach(self)
         async with create_task_group() as tasks:
             if self._keeper is not None:
@@ -221,10 +224,12 @@ class Follower(Keeping[R, A]):
                 self._attached_at = now
             self._tracker.connected(now, self._wall(), session=session, date=date)
 
-    def alive(self) -> None:
+    def alive(self, proved: float | None) -> None:
         """The live channel has proved that it works."""
         with self._guard():
-            self._tracker.alive(current_time(), self._wall())
+            now, wall = current_time(), self._wall()
+            self._past.note(now, wall)
+            self._tracker.alive(now, wall, proved=None if proved is None else self._past.at(proved))
 
     def disconnected(self, cause: str) -> None:
         """The live channel broke."""

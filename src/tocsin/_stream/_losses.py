@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from math import inf
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tocsin._stream._answers import Note
 from tocsin._stream._cells import NEWER
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Loss", "Losses"]
 
 A = TypeVar("A")
-_UNDER_WAY: Final = timedelta(seconds=1)
 
 
 class Loss:
@@ -76,6 +74,7 @@ class Losses(Rules[A]):
         self._rush: float | None = None  # something asks for a sweep then, whatever is due
         self._rush_free = 0.0  # no such sweep before: they must not follow one another without a pause
         self._alive_at: datetime | None = None
+        self._proved_at: datetime | None = None  # all that was written until then has come
         self._whole_at: datetime | None = None
         self._loss: Loss | None = None
         self._spill: Loss | None = None
@@ -139,14 +138,15 @@ class Losses(Rules[A]):
             self._notices.append(f"the server's Date is {ahead:.0f} s ahead of this machine: it is not used")
         return None
 
-    def alive(self, now: float, wall: datetime) -> None:
-        """A connect was answered: all that was sent until now has arrived."""
+    def alive(self, now: float, wall: datetime, *, proved: datetime | None) -> None:
+        """A connect was answered: all that was written until `proved` has come. None: that is not known."""
         self._input(now, wall)
+        self._proved_at = proved or self._proved_at
         if self._attached:
             self._alive_at = wall
 
     def disconnected(self, now: float, wall: datetime, *, cause: str) -> None:
-        """The channel is lost: from the last proof of life on messages may be missing."""
+        """The channel is lost: of what was written after its last proof, messages may be missing."""
         self._input(now, wall)
         self._lost_cause = cause
         if not self._attached or not self._live:
@@ -200,8 +200,10 @@ class Losses(Rules[A]):
             self._rush = max(now, self._rush_free)
 
     def _last_whole(self, wall: datetime) -> datetime:
-        """The last proof of life, less the moment that it was under way: what was stored then may be lost."""
-        return (self._alive_at or wall) - _UNDER_WAY
+        """Until when everything is in, as the channel has proved."""
+        if not self._durable:  # what was written before it stood is read
+            return self._proved_at or self._connected_at or wall
+        return self._told_before(self._whole_at or self._connected_at or wall)
 
     # --- gaps ---
 

@@ -72,7 +72,7 @@ class Memory(Schedule[A]):
             return None
         self._marked = moment
         return Mark(
-            at=self._whole_at or self._connected_at or self._wall,
+            at=self._told_until(self._wall),
             begun=self._begun,
             started_at=self._started_at,
             cursor=self._cursor,
@@ -80,6 +80,11 @@ class Memory(Schedule[A]):
             forgotten=self._cells.forgotten,
             dirty=tuple(dirty),
         )
+
+    def _told_until(self, wall: datetime) -> datetime:
+        """Until when each state was given: a read may have overtaken messages, and merged what they tell."""
+        whole = self._whole_at or self._connected_at or wall
+        return whole if self._durable else min(whole, self._last_whole(wall))
 
     # --- going on ---
 

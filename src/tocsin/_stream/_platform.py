@@ -32,11 +32,16 @@ class Inlet(Protocol[R]):
             date: The server's clock in ms, if it is known.
         """
 
-    def alive(self) -> None:
-        """The live channel has just proved that it works."""
+    def alive(self, proved: float | None) -> None:
+        """The live channel has just proved that it works.
+
+        Args:
+            proved: All messages of what was written until then have come (monotonic seconds). None: that is
+                not known, as with a channel that keeps messages for any time.
+        """
 
     def disconnected(self, cause: str) -> None:
-        """The live channel broke: from the last sign of life on, messages may be missing."""
+        """The live channel broke: of what was written after the last proof, messages may be missing."""
 
     def live(
         self,

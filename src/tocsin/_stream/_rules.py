@@ -9,6 +9,7 @@ a read.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from tocsin._stream._answers import Give, Note, Observed
@@ -19,8 +20,6 @@ from tocsin._stream._sweep import Basis, Purpose
 from tocsin.models import Action, Origin
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tocsin._stream._policy import RecoveryPolicy
 
 __all__ = ["Rules"]
@@ -95,6 +94,15 @@ class Rules(Generic[A]):
             self._live_state(cell, observed, action, session if ordered else -1)
         if self._held:
             self._held.heard(id, self._cells.get(id))
+
+    def _told_before(self, whole: datetime) -> datetime:
+        """When all was read, or when the latest message was written if that is before.
+
+        Reads overtake messages, and merge what these tell, but messages keep their order.
+        """
+        if self._reached is None or self._reached / 1000 >= whole.timestamp():
+            return whole
+        return datetime.fromtimestamp(max(0.0, self._reached / 1000), UTC)
 
     def _live_delete(self, cell: Cell | None, id: str) -> None:
         if cell is None:

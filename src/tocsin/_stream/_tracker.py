@@ -6,7 +6,7 @@ What to call when. `now` is monotonic seconds, `wall` an aware UTC datetime; bot
 
     t.connected(now, wall, session=3, date=ms)   every channel stands and a connect has succeeded since;
                                                  `date`: the server's Date in ms, if known. live=True only
-    t.alive(now, wall)                           each good connect reply
+    t.alive(now, wall, proved=wall)              each good connect reply; `proved`: until when all is in
     t.disconnected(now, wall, cause="…")         a connect failed or the session is gone: messages may be lost
     t.live(now, wall, action, id, observed,      one message; `observed` None on DELETE
            session=3, ordered=True)
@@ -36,7 +36,8 @@ What differs from the plain reading of the rules, and why:
   what is under way, and merge it. If no message comes it is given then, and is a miss.
 - A 404 for an alarm that was first seen less than the overlap ago is asked again after it: the replica may
   not have the alarm yet, and a late DELETE does less harm than a false one.
-- A gap begins a second before the last proof of life: what was stored while that was under way may be lost.
+- A gap begins where the channel's last proof ends that everything is in: when the last good connect was sent,
+  not when its answer came, for what was stored while that was under way may be lost.
 - Without a snapshot, a message that equals what only the silent first read knew is given: it is news.
 - A ``Date`` that is more than `skew` ahead of this machine's clock counts as missing: from a time that is
   still to come a sweep finds nothing.

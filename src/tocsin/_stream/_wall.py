@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["SteadyWall"]
+__all__ = ["Past", "SteadyWall"]
+
+_NOTES: Final = 64
+_APART: Final = 1.0
 
 
 class SteadyWall:
@@ -40,3 +44,26 @@ class SteadyWall:
     def shown(self, moment: datetime) -> datetime:
         """A steady time as the clock, as it is set now, would have told it."""
         return moment - self._stepped if self._stepped else moment
+
+
+class Past:
+    """Tells the time of day of monotonic instants that are over, and never too late a one.
+
+    A machine that sleeps does not count that time on its monotonic clock, so that the age of an instant says
+    too little of when it was. The last reading of both clocks before it does.
+    """
+
+    __slots__ = ("_notes",)
+
+    def __init__(self) -> None:
+        self._notes: deque[tuple[float, datetime]] = deque(maxlen=_NOTES)
+
+    def note(self, now: float, wall: datetime) -> None:
+        """Keep a reading of both clocks. Once a second is enough, and no more are kept."""
+        if not self._notes or now >= self._notes[-1][0] + _APART:
+            self._notes.append((now, wall))
+
+    def at(self, instant: float) -> datetime:
+        """The time of day of an instant. Something must have been noted."""
+        now, wall = next((note for note in reversed(self._notes) if note[0] <= instant), self._notes[0])
+        return wall + timedelta(seconds=instant - now)

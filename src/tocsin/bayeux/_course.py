@@ -60,6 +60,7 @@ class Course:
         worn: Why the owner is to look for another transport or address: the last one did not hold, or gave
             no session.
         stood: The number of the last session in which a connect succeeded.
+        proved_at: All that was written until then has come.
         outputs: What is to be told.
     """
 
@@ -75,6 +76,7 @@ class Course:
         self.number = 0
         self.stood = 0
         self.link = 0
+        self.proved_at = float("-inf")
         self.worn: TocsinError | None = None
         self._begin()
 
@@ -140,7 +142,9 @@ class Course:
         held = not self.fresh
         self.fresh = False
         self.at = now + max(interval, self._haste(now, empty=empty and held and not self.brought))
-        self.outputs.append(Alive())
+        if self.command is None:  # its answer may bring what was queued before the connect went
+            self.proved_at = self.sent_at
+        self.outputs.append(Alive(self.proved_at))
         if interval > self._settings.liveness:
             self.outputs.append(Lost(f"the server asked to wait {interval:.0f} s", session_lost=False))
 

@@ -42,12 +42,17 @@ class Listener(Protocol):
         """
         ...
 
-    def on_alive(self) -> None:
-        """A connect succeeded: up to here nothing is missing."""
+    def on_alive(self, proved: float) -> None:
+        """A connect succeeded.
+
+        Args:
+            proved: Nothing is missing of what was written until then (monotonic seconds). It is when the
+                connect was sent, not when its answer came.
+        """
         ...
 
     def on_lost(self, *, cause: str, session_lost: bool) -> None:
-        """Messages may be missing from the last `on_alive` on. It goes on by itself.
+        """Messages may be missing from what the last `on_alive` proved on. It goes on by itself.
 
         It is called for every failure, so several times in an outage, and before the first success too.
 

@@ -78,12 +78,19 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A connect succeeded: up to here nothing is missing."""
+    """A connect succeeded: nothing is missing of what was written until `proved` (monotonic seconds).
+
+    That is when it was sent: its answer was made later, but nobody can tell for how long it was on its way.
+    Nor can `Date`: servers that send heartbeats write it when the connect comes in. Nor can the pong of a
+    WebSocket: it comes too when the session has gone, or from a gateway.
+    """
+
+    proved: float
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Messages may be missing from the last `Alive` on."""
+    """Messages may be missing from where the last `Alive` ends."""
 
     cause: str
     session_lost: bool

@@ -81,10 +81,10 @@ class Registration:
         self.attached = True
         self._call(lambda: self._listener.on_attached(session=session, date=date))
 
-    def alive(self) -> None:
+    def alive(self, proved: float) -> None:
         """Pass on a good connect."""
         self._waiting = False
-        self._call(self._listener.on_alive)
+        self._call(lambda: self._listener.on_alive(proved))
 
     def lost(self, cause: str, *, session_lost: bool) -> None:
         """Pass on a possible loss."""

@@ -300,7 +300,7 @@ class Subscriber:
             case Alive():
                 self._broken = False
                 for registration in list(self._registrations):
-                    registration.alive()
+                    registration.alive(output.proved)
             case Lost():
                 self._log_lost(output)
                 for registration in list(self._registrations):

@@ -11,6 +11,7 @@ from anyio import Event as Flag
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
+from tocsin._stream._wall import Past
 from tocsin.bayeux._messages import Event
 from tocsin.errors import ConfigurationError, RequestTimeoutError, SubscriptionRefusedError, TocsinError
 
@@ -90,6 +91,8 @@ class Subscription:
         self._registration: Registration | None = None
         self._attached = Flag()
         self._ready: Flag | None = None
+        self._past = Past()
+        self._proved: tuple[float, datetime] | None = None
         self._whole_at: tuple[float, datetime] | None = None
         self._outage: Interruption | None = None
         self._cause: str | None = None
@@ -180,14 +183,17 @@ class Subscription:
         """Whole again: tell since when it was not."""
         self._attached.set()
         outage, self._outage = self._outage, None
-        self.on_alive()
+        self._whole_at = self._proved or (current_time(), self._now())
         if outage is not None:
             self._put(replace(outage, until=self._now()))
 
-    def on_alive(self) -> None:
-        """Note that nothing is missing up to here."""
+    def on_alive(self, proved: float) -> None:
+        """Note until when nothing is missing."""
+        now, wall = current_time(), self._now()
+        self._past.note(now, wall)
+        self._proved = (proved, self._past.at(proved))
         if self._outage is None:
-            self._whole_at = (current_time(), self._now())
+            self._whole_at = self._proved
 
     def on_lost(self, *, cause: str, session_lost: bool) -> None:
         """Begin an outage, or go on with it."""

@@ -56,9 +56,9 @@ class LiveAlarms:
         """All channels stand and a connect has succeeded since."""
         self._inlet.connected(session=session, date=None if date is None else round(date.timestamp() * 1000))
 
-    def on_alive(self) -> None:
+    def on_alive(self, proved: float) -> None:
         """A connect succeeded."""
-        self._inlet.alive()
+        self._inlet.alive(proved)
 
     def on_lost(self, *, cause: str, session_lost: bool) -> None:  # noqa: ARG002 - both lose messages
         """Messages may be missing."""

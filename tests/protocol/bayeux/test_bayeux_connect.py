@@ -237,3 +237,34 @@ def test_a_server_that_does_not_hold_connects_is_not_spun_on() -> None:
     assert p.now - begun > 400
     p.connect(event("/a", 1))  # but events are fetched as fast as they come
     assert p.wait() == 0
+
+
+# ── what a good connect proves ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_good_connect_proves_all_that_was_written_until_it_was_sent_and_no_more() -> None:
+    """Its answer may have been on the way for any time: what was written meanwhile is behind it."""
+    p = Player("/a")
+    p.up()
+    p.seen(Alive)
+    send, sent = p.one(Kind.CONNECT), p.now
+    p.now += 35
+    p.reply(send, ok(messages(send)[0]))
+    assert p.seen(Alive) == [Alive(sent)]
+
+
+def test_it_proves_nothing_while_a_command_is_out_whose_answer_may_bring_what_was_queued_before() -> None:
+    p = Player("/a")
+    p.up()
+    (proved,) = p.seen(Alive)
+    p.now += 3
+    p.session.want("/b")
+    command, send = p.go()
+    p.now += 1
+    p.reply(send, ok(messages(send)[0]))
+    assert p.seen(Alive) == [proved]
+    send, sent = p.one(Kind.CONNECT), p.now
+    p.reply(command, event("/a", 1), ok(messages(command)[0], subscription="/b"))
+    p.now += 1
+    p.reply(send, ok(messages(send)[0]))
+    assert p.seen(Alive) == [Alive(sent)]

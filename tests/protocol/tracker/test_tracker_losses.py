@@ -37,7 +37,7 @@ def finish(bench: Bench, until: float) -> list[str]:
 class TestGap:
     def test_it_opens_at_the_last_proof_of_life_and_is_told_after_the_first_complete_sweep(self) -> None:
         bench = Bench(OLD)
-        bench.t.alive(20.0, START + timedelta(seconds=20))
+        bench.t.alive(20.0, START + timedelta(seconds=20), proved=START + timedelta(seconds=12))
         bench.now = 30.0
         bench.t.disconnected(bench.now, bench.wall, cause="session lost")
         assert (bench.t.state, bench.t.cause) == ("reconnecting", "session lost")
@@ -52,8 +52,25 @@ class TestGap:
         bench.now = 41.0
         bench.t.answered(bench.now, bench.wall, read, WindowAnswer([seen("1", "B", 35_000)], more=False))
         _, note = bench.t.take()
-        assert note == Note(START + timedelta(seconds=19), START + timedelta(seconds=41), "session lost", 1)
+        assert note == Note(START + timedelta(seconds=12), START + timedelta(seconds=41), "session lost", 1)
         assert bench.t.state == "connected"
+
+    def test_a_restart_begins_where_the_channel_proved_it_and_not_where_a_read_overtook_it(self) -> None:
+        bench = settled(OLD)
+        bench.t.alive(bench.now, bench.wall, proved=bench.wall - timedelta(seconds=40))
+        bench.page(read=bench.later(60).window())
+        mark = bench.t.mark()
+        assert mark is not None
+        assert mark.at == bench.wall - timedelta(seconds=100)
+
+    def test_what_keeps_messages_for_any_time_proves_nothing_by_a_sign_of_life(self) -> None:
+        bench = Bench(OLD, durable=True)
+        bench.live(seen("1", "B", int(START.timestamp() * 1000) - T0 + 10_000))
+        for wait in (5, 25, 60):
+            bench.page(read=bench.later(wait).window())
+        bench.t.alive(bench.now, bench.wall, proved=None)
+        bench.t.unreadable(bench.now, bench.wall, id=None)
+        assert bench.t.stats.gap_since == START + timedelta(seconds=10)
 
     def test_reads_go_on_in_a_long_outage_and_the_gap_stays_open_until_its_end(self) -> None:
         bench = Bench(OLD)
@@ -189,7 +206,7 @@ class TestMiss:
     def test_when_the_channel_breaks_what_waited_is_given_and_lies_in_the_gap(self) -> None:
         bench = settled(OLD)
         bench.page(seen("1", "C", 80_000))
-        bench.t.alive(bench.now, bench.wall)
+        bench.t.alive(bench.now, bench.wall, proved=bench.wall)
         bench.t.disconnected(bench.now, bench.wall, cause="cut")
         assert bench.gives() == ["UPDATE 1C recovered"]
         bench.cut(1)

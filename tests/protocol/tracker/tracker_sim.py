@@ -332,7 +332,7 @@ class Simulation:
 
     def beat(self, session: int) -> None:
         if self.up and session == self.session:
-            self.tracker.alive(self.now, self.wall)
+            self.tracker.alive(self.now, self.wall, proved=self.wall)
             self.at(1.0, self.beat, session)
 
     def cut(self, *, again: bool = True) -> None:

@@ -234,8 +234,8 @@ class Ear:
     def on_attached(self, *, session: int, date: Any) -> None:
         self.note("attached", session)
 
-    def on_alive(self) -> None:
-        self.note("alive")
+    def on_alive(self, proved: float) -> None:
+        self.note("alive", proved)
 
     def on_lost(self, *, cause: str, session_lost: bool) -> None:
         self.note("lost", session_lost, cause)

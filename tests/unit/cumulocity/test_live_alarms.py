@@ -16,7 +16,7 @@ class Inlet:
     def connected(self, *, session, date):
         self.heard.append(("connected", session, date))
 
-    def alive(self):
+    def alive(self, proved):
         self.heard.append("alive")
 
     def disconnected(self, cause):
@@ -89,7 +89,7 @@ def test_what_the_session_says_is_passed_on():
     refused, ended = SubscriptionRefusedError("no", channel="/x"), ProtocolError("none")
     live.on_attached(session=1, date=datetime(2026, 3, 1, tzinfo=UTC))
     live.on_attached(session=2, date=None)
-    live.on_alive()
+    live.on_alive(7.0)
     live.on_lost(cause="cut", session_lost=False)
     live.on_unreadable(b"{")
     live.on_refused("/x", refused)

@@ -480,7 +480,7 @@ async def test_input_after_the_end_is_harmless():
         fake.tell(("1", "a"))
         fake.cut()
         fake.connect()
-        fake.inlet.alive()
+        fake.inlet.alive(None)
         assert stream.state is StreamState.CLOSED
         assert [item async for item in stream] == []
 

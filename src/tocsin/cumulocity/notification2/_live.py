@@ -97,8 +97,8 @@ class LiveNotifications:
         self._inlet.connected(session=socket, date=None)
 
     def on_alive(self) -> None:
-        """The server has just shown that it is there."""
-        self._inlet.alive()
+        """The server has just shown that it is there: of how old its messages are, that says nothing."""
+        self._inlet.alive(None)
 
     def on_lost(self, cause: str) -> None:
         """There is no socket."""
