@@ -86,7 +86,7 @@ async def test_a_restart_tells_what_changed_meanwhile_and_nothing_else(snapshot,
         ]  # fmt: skip
         assert told(seen) == sorted(expected)
         (gap,) = seen.gaps
-        assert (left - gap.since).total_seconds() < 80
+        assert (left - gap.since).total_seconds() <= 120  # a sweep is a minute old, its last proof two polls
         assert gap.recovered == 3  # what the sweep found; the deletion takes the pass after it
 
 
