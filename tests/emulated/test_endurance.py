@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.virtual_time, pytest.mark.slow, pytest.mark.limit(100_
 
 @pytest.mark.parametrize("transport", ["long-polling", "websocket"])
 async def test_reconnects_leave_nothing_behind(transport: str) -> None:
-    counts = await reconnect(150, transport, trace=False)
+    counts = await reconnect(150, transport)
     more = grown(counts)
     assert more["tasks"] == 0
     assert more["links"] == 0
