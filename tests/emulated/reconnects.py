@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests python -m emulated.reconnects --times 10000 --transport long-polling --loop trio
 
-Tasks, connections, descriptors, objects and memory are counted after each tenth of the way. The emulator's own
-records (of writes, audits and requests) are kept short, so that what grows is the SDK's, or Python's.
+Tasks, connections, descriptors, objects and memory are counted after each tenth of the way. The emulator's
+own records (of writes, audits and requests) are kept short, so that what grows is the SDK's, or Python's.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Count:
     Attributes:
         links: Connections in use, on the simulated network.
         files: File descriptors of the process.
+        ours: Instances of the SDK's classes.
         objects: What Python's collector knows of: containers and instances.
         blocks: All pieces of memory that Python has handed out, strings and numbers included.
         resident: Bytes of the process.
@@ -47,20 +48,21 @@ class Count:
     tasks: int
     links: int
     files: int
+    ours: int
     objects: int
     blocks: int
     resident: int
 
     def __str__(self) -> str:
         return (
-            f"{self.reconnects:>7} {self.tasks:>6} {self.links:>6} {self.files:>6} {self.objects:>8} "
-            f"{self.blocks:>9} {self.resident / 2**20:>9.1f}"
+            f"{self.reconnects:>7} {self.tasks:>6} {self.links:>6} {self.files:>6} {self.ours:>5} "
+            f"{self.objects:>8} {self.blocks:>9} {self.resident / 2**20:>9.1f}"
         )
 
 
 RECORDS = 20
 """So many writes the emulator remembers."""
-HEAD = "reconnects tasks  links  files  objects    blocks   RSS MiB"
+HEAD = "reconnects tasks  links  files  ours  objects    blocks   RSS MiB"
 
 
 def take_count(reconnects: int, network: Network) -> Count:
@@ -70,11 +72,26 @@ def take_count(reconnects: int, network: Network) -> Count:
         resident = int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     tasks = len(anyio.get_running_tasks())
-    return Count(reconnects, tasks, network.open_links, files, len(gc.get_objects()), sys.getallocatedblocks(), resident)
+    objects = gc.get_objects()
+    ours = sum(is_ours(type(one).__module__) for one in objects)
+    return Count(
+        reconnects, tasks, network.open_links, files, ours, len(objects), sys.getallocatedblocks(), resident
+    )
 
 
-async def reconnect(times: int, transport: str) -> list[Count]:
-    """Break one stream's connection again and again, in each of the ways there are."""
+def is_ours(module: str) -> bool:
+    """Whether a class is the SDK's; the emulator and the test network are the server's side."""
+    return module.startswith("tocsin.") and not module.startswith(("tocsin.emulator", "tocsin.testing"))
+
+
+async def reconnect(times: int, transport: str, *, parts: int = 10) -> list[Count]:
+    """Break one stream's connection again and again, in each of the ways there are.
+
+    Args:
+        times: How often.
+        transport: As `changes` has it.
+        parts: Into so many parts the way is cut; what is held is counted at the end of each.
+    """
     counts: list[Count] = []
     async with tenant(limits=Limits(ledger=RECORDS, audit=RECORDS)) as site:
         network = Network(site.server, random.Random(1), Log())
@@ -86,7 +103,7 @@ async def reconnect(times: int, transport: str) -> list[Count]:
                     seen.changes.clear()
                     seen.gaps.clear()
                     seen.origins.clear()
-                    if number % max(1, times // 10) == 0:
+                    if number % max(1, times // parts) == 0:
                         await anyio.sleep(65)  # past the sweep that follows a recovery
                         site.emulator.requests.clear()
                         counts.append(take_count(number, network))
@@ -113,12 +130,12 @@ def breaks(emulator: Emulator, network: Network) -> list[Any]:
 
 
 def grown(counts: list[Count]) -> Counter[str]:
-    """What is more at the end than when a fifth of the way was done."""
-    early, late = counts[2], counts[-1]
+    """What is more at the end than a fifth of the way on, when every bounded history is full."""
+    early, late = counts[max(1, len(counts) // 5)], counts[-1]
     return Counter(
         {
             what: getattr(late, what) - getattr(early, what)
-            for what in ("tasks", "links", "files", "objects", "blocks", "resident")
+            for what in ("tasks", "links", "files", "ours", "objects", "blocks", "resident")
         }
     )
 

@@ -26,6 +26,9 @@ class ReconnectPolicy:
     Attributes:
         initial: Upper bound of the first wait, in seconds.
         maximum: Upper bound of every wait, in seconds.
+        spread: Upper bound of the wait, in seconds, before a new session where the old one went with its
+            connection: so a restart looks, and everybody who follows the server sees it in the same moment.
+            Whoever had to wait for longer already has been spread by that.
         multiplier: By how much the bound grows with each failure.
         quiet: Seconds that the channel must have worked before the next failure counts as the first again.
             A server that accepts and drops at once is not hammered.
@@ -35,6 +38,7 @@ class ReconnectPolicy:
 
     initial: float = 1.0
     maximum: float = 60.0
+    spread: float = 3.0
     multiplier: float = 1.5
     quiet: float = 10.0
     retry_after_max: float = 300.0
@@ -45,6 +49,8 @@ class ReconnectPolicy:
             raise ConfigurationError("ReconnectPolicy needs 0 < initial <= maximum, in seconds")
         if not 1 <= self.multiplier < float("inf"):
             raise ConfigurationError("ReconnectPolicy.multiplier must be 1 or more")
+        if not 0 <= self.spread < float("inf"):
+            raise ConfigurationError("ReconnectPolicy.spread must be 0 or more, in seconds")
         if self.quiet < 0 or self.retry_after_max < 0:
             raise ConfigurationError("ReconnectPolicy.quiet and .retry_after_max must not be negative")
         if self.attempts is not None and self.attempts < 1:
@@ -78,6 +84,16 @@ class ReconnectPolicy:
             asked = min(max(retry_after, 0.0), self.retry_after_max)
             wait = max(wait, asked + self.initial * jitter)
         return max(wait, floor)
+
+    def scatter(self, failures: int, jitter: float) -> float:
+        """Return the seconds to wait before a session is made in place of one that went with its connection.
+
+        Args:
+            failures: How many connects in a row had failed; 0: the connection held.
+            jitter: A number drawn evenly from [0, 1).
+        """
+        window = min(self.spread, self.maximum)
+        return window * jitter if failures > 0 and self.bound(failures) < window else 0.0
 
 
 class Backoff:

@@ -232,11 +232,13 @@ class Course:
             cause: Why, in a few words.
             words: The server's own, for the log and the error.
             told: The server said so, or it was our wish: the first time in a row there is no wait but the
-                advised one. When it comes again soon, waits grow.
+                advised one, and the one that spreads a crowd where connects had failed just before: then the
+                server may have restarted, for all. When it comes again soon, waits grow.
             farewell: A disconnect for the session that is given up, if the server may still hold it.
         """
         floor = max(self.advice.interval, 0.0)
         wait = self._loss_backoff.failed(now, jitter, floor=floor, first_free=told)
+        wait = max(wait, self._settings.reconnect.scatter(self._backoff.failures, jitter))
         self._backoff.reset()  # the server answered: what the outage before has counted is over
         self._again(now + wait, cause, words=words, farewell=farewell)
         if self._loss_backoff.spent:

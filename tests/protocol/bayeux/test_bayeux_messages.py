@@ -385,7 +385,7 @@ def test_delays_end_with_the_attempts() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"initial": 0}, {"initial": 5, "maximum": 1}, {"multiplier": 0.5}, {"quiet": -1}, {"attempts": 0},
-     {"maximum": float("inf")}],
+     {"maximum": float("inf")}, {"spread": -1}],
 )  # fmt: skip
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError):

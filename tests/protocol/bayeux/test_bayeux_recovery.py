@@ -73,6 +73,32 @@ def test_a_lost_session_is_replaced_and_everything_subscribed_again(error: str, 
     assert p.session.number == 2
 
 
+@pytest.mark.parametrize(
+    ("breaks", "reconnect", "wait"),
+    [
+        (0, {}, 0.0),  # one session was lost, not a server: at once
+        (1, {}, 1.5),
+        (3, {}, 1.5),
+        (4, {}, 0.0),  # waits of up to 3.4 s have spread the crowd already
+        (1, {"spread": 0.0}, 0.0),
+        (1, {"maximum": 2.0}, 1.0),
+    ],
+)
+def test_a_session_that_went_with_its_connection_is_replaced_after_a_spread(
+    breaks: int, reconnect: dict[str, float], wait: float
+) -> None:
+    """So a server's restart looks, and all who follow it see it in the same moment."""
+    p = Player("/a", reconnect=ReconnectPolicy(**reconnect))
+    p.up()
+    for _ in range(breaks):
+        p.fail(p.one(Kind.CONNECT))
+        p.wait()
+    send = p.one(Kind.CONNECT)
+    p.reply(send, bad(messages(send)[0], "402::session_unknown", advice=HANDSHAKE))
+    assert p.wait() == wait
+    p.shake("c2")
+
+
 def test_a_session_unknown_to_a_subscribe_is_replaced_once() -> None:
     """bayeux.md 6.24: 402 without advice and without subscription."""
     p = Player("/a")
