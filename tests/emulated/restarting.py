@@ -12,6 +12,7 @@ import json
 import logging
 import random
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import anyio
 
 from emulated.bad_quarter import lost, settings, trouble
 from emulated.following import Seen, Site, tenant, until
-from emulated.simulation import RECONCILE, RECOVERY_TIME
+from emulated.simulation import RECONCILE, RECOVERY_TIME, tasks_ordered_by
 from emulated.worlds import FAULTS, Writers
 from tocsin import Gap, RecoveryPolicy, StatusError
 from tocsin.testing import MemoryCheckpoint, virtual_backend
@@ -219,10 +220,11 @@ async def _life(
     done: anyio.Event,
     result: Result,
 ) -> Disk:
+    last = done.is_set()
     disk = Disk(consumer, records, every=rng.choice((0.0, 1.0, 10.0)))
     disk.slow = rng.choice((0.0, 0.0, 0.2))
     end = rng.choice(("timed", "before", "after", "closed", "error"))
-    if not done.is_set():
+    if not last:
         disk.kill_before = rng.randrange(12) if end == "before" else None
         disk.kill_after = rng.randrange(1, 12) if end == "after" else None
     pause = rng.choice((0.0, 0.0, 0.05, 2.0))
@@ -231,7 +233,7 @@ async def _life(
             async with site.client(recovery=recovery, open_timeout=None) as client:  # noqa: SIM117
                 async with client.alarms.changes(checkpoint=disk, **taste) as stream:
                     with anyio.move_on_after(rng.expovariate(1 / 60)) as limit:
-                        if done.is_set():
+                        if last:
                             limit.deadline = float("inf")
                         await consumer.follow(stream, disk, pause=pause, commit=rng.random() < 0.1)
                     if end in ("timed", "before", "after"):
@@ -240,12 +242,19 @@ async def _life(
                     consumer.handled = len(consumer.line) if end == "closed" else consumer.handled
                     if end == "error":
                         raise KeyError
-    except (KeyError, StatusError):
-        pass  # a supervisor starts it again
+    except (KeyError, StatusError) as error:  # a supervisor starts it again
+        result.error = error if last else None
     except Exception as error:  # noqa: BLE001 - it is what the test is about
         result.error = error
     consumer.crashed()
     return disk
+
+
+def run(seed: int, loop: str) -> Result:
+    """Run one seed on a loop of its own; on trio the seed also draws the order in which tasks run."""
+    backend, options = virtual_backend(loop)
+    with tasks_ordered_by(seed) if loop == "trio" else nullcontext():
+        return anyio.run(simulate, seed, backend=backend, backend_options=options)
 
 
 def main() -> None:
@@ -257,8 +266,7 @@ def main() -> None:
     bad = lives = repeated = changes = 0
     logging.getLogger("tocsin").setLevel(logging.ERROR)
     for seed in range(options.first, options.first + options.seeds):
-        backend, backend_options = virtual_backend(options.loop)
-        found = anyio.run(simulate, seed, backend=backend, backend_options=backend_options)
+        found = run(seed, options.loop)
         lives, repeated, changes = lives + found.lives, repeated + found.repeated, changes + found.changes
         if not found.good:
             bad += 1

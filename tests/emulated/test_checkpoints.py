@@ -2,12 +2,15 @@
 
 # ruff: noqa: SIM117 - the stream is what is tested, it stands on its own line
 
+import json
+
 import anyio
 import pytest
 
 from emulated.following import following, tenant
 from emulated.restarting import simulate
 from tocsin import Action, Change, CheckpointError, ConfigurationError, Gap, StreamState
+from tocsin.emulator import Fault
 from tocsin.testing import MemoryCheckpoint
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.limit(20_000)]
@@ -220,6 +223,22 @@ async def test_what_makes_no_sense_is_refused(options):
     async with tenant() as site, site.client() as client:
         with pytest.raises(ConfigurationError):
             client.alarms.changes(**{"checkpoint": MemoryCheckpoint(), **options})
+
+
+async def test_the_first_answer_may_be_that_an_alarm_in_doubt_is_gone():
+    store = MemoryCheckpoint()
+    taste = {"snapshot": True, "checkpoint": store, "transport": "polling"}
+    async with tenant() as site:
+        one = add(site)
+        async with site.client() as client, following(client.alarms.changes(**taste)):
+            await anyio.sleep(100)
+        await store.save({"mark": json.dumps({**json.loads(store.records["mark"]), "dirty": [one]})})
+        site.emulator.store.remove(one)
+        site.emulator.faults.add(Fault("delay", path="/alarm/alarms", seconds=3))
+        async with site.client() as client, following(client.alarms.changes(**taste)) as seen:
+            await anyio.sleep(100)
+        assert told(seen) == [("DELETE", one, "recovered")]
+        assert [gap.recovered is None for gap in seen.gaps] == [False]
 
 
 async def test_a_deletion_that_was_told_is_not_told_again():

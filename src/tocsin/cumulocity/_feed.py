@@ -126,7 +126,9 @@ class AlarmFeed:
             raise
         except TocsinError as error:
             live = self._listen is not None or self._consume is not None
-            if await self._proof.is_missing(self._core, error, live=live):
+            # Only lists can deny the API: after a restart the first answer may be a 404 for one alarm.
+            listed = not isinstance(read, ReadOne)
+            if listed and await self._proof.is_missing(self._core, error, live=live):
                 if not live:
                     raise
                 return NoSuchApi()
