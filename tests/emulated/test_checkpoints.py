@@ -218,6 +218,17 @@ async def test_nothing_secret_and_no_text_of_an_alarm_is_kept():
     assert "demo" not in str(store.records)
 
 
+async def test_a_store_that_another_stream_uses_is_refused_and_not_closed():
+    store = Failing(100)
+    async with tenant() as site, site.client() as client:
+        for closed in range(2):
+            async with following(client.alarms.changes(checkpoint=store)):
+                with pytest.raises(CheckpointError, match="another stream") as caught:
+                    await client.alarms.changes(checkpoint=store).__aenter__()
+                assert not caught.value.mismatch
+                assert store.closed == closed
+
+
 @pytest.mark.parametrize("options", [{"checkpoint": "file"}, {"overflow": "drop_oldest"}], ids=str)
 async def test_what_makes_no_sense_is_refused(options):
     async with tenant() as site, site.client() as client:

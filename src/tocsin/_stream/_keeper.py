@@ -54,7 +54,11 @@ class Keeper:
         Raises:
             CheckpointError: It cannot be used.
         """
-        self._opened = True
+        if self._store.in_use:  # its lock would let the same object in, and its first stream out
+            raise CheckpointError(
+                f"{self._store!r} is in use by another stream: give each a checkpoint of its own"
+            )
+        self._store.in_use = self._opened = True
         try:
             start = read_start(await self._load(), self._scope)
         except CheckpointError as error:
@@ -126,7 +130,10 @@ class Keeper:
                 await self.save()
         finally:
             self._closed = True
-            await self._store.aclose()
+            try:
+                await self._store.aclose()
+            finally:
+                self._store.in_use = False
 
     async def _load(self) -> Mapping[str, str]:
         return await self._ask("read", self._store.load())

@@ -101,10 +101,10 @@ class Memory(Schedule[A]):
         since = min(mark.at, wall)
         self._resumed = True
         self._now = now
+        self._cells.forgotten = mark.forgotten
         self._take_up(start, at=now - (wall - since).total_seconds())
         self._blind = mark.blind
         self._started_at = mark.started_at
-        self._cells.forgotten = mark.forgotten
         self._whole_at = since
         self._loss = Loss(since, cause, self._seq, 0)
         if mark.begun:

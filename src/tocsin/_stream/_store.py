@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
-from tocsin.errors import CheckpointError, ConfigurationError
+from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CheckpointStore", "HeldStore", "Mismatch"]
+__all__ = ["CheckpointStore", "Mismatch"]
 
 Mismatch = Literal["error", "fresh"]
 
@@ -28,12 +28,14 @@ class CheckpointStore(ABC):
         on_mismatch: What happens to a checkpoint that is damaged, newer than this version, or about another
             stream: "error" raises `CheckpointError`, "fresh" puts it aside and begins anew.
 
+    Attributes:
+        in_use: A stream has it: another one is refused.
+
     Raises:
         ConfigurationError: These make no sense.
     """
 
-    held = False
-    """Whether a stream of this process uses it."""
+    in_use: bool = False
 
     def __init__(self, *, every: float = 1.0, on_mismatch: Mismatch = "error") -> None:
         if not 0 <= every <= 3600:
@@ -71,42 +73,3 @@ class CheckpointStore(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Let go of the store. Called once, also after an error."""
-
-
-class HeldStore(CheckpointStore):
-    """One stream's hold on a store: a second stream is refused, and does not close it under the first.
-
-    Args:
-        store: The store itself.
-    """
-
-    def __init__(self, store: CheckpointStore) -> None:
-        super().__init__(every=store.every, on_mismatch=store.on_mismatch)
-        self._store = store
-
-    async def load(self) -> Mapping[str, str]:
-        """Take hold of the store, unless another stream has it."""
-        if self._store.held:
-            raise CheckpointError(f"{self._store!r} is in use by another stream: give each one of its own")
-        self._store.held = self.held = True
-        return await self._store.load()
-
-    async def save(self, records: Mapping[str, str | None]) -> None:
-        """Write these records.
-
-        Args:
-            records: See `CheckpointStore`.
-        """
-        await self._store.save(records)
-
-    async def reset(self) -> None:
-        """Put aside what is there."""
-        await self._store.reset()
-
-    async def aclose(self) -> None:
-        """Let go of the store, if this stream has it."""
-        if self.held:
-            try:
-                await self._store.aclose()
-            finally:
-                self._store.held = self.held = False

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 from tocsin._stream._private_file import explained, named_file, open_private, sync_folder
@@ -68,8 +69,9 @@ class SqliteCheckpoint(CheckpointStore):
         await run_sync(self._put_aside)
 
     async def aclose(self) -> None:
-        """Close the database, which gives the lock up."""
-        await run_sync(self._close)
+        """Close the database, which gives the lock up. Also when cancelled: else it would stay locked."""
+        with CancelScope(shield=True):
+            await run_sync(self._close)
 
     def _load(self) -> dict[str, str]:
         with self._explained("read"):

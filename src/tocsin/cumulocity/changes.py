@@ -133,13 +133,10 @@ def _keeper(
 ) -> Keeper:
     """What keeps a stream's progress. The ids of alarms mean nothing on another platform, tenant or scope."""
     from tocsin._stream._keeper import Keeper
-    from tocsin._stream._store import HeldStore
     from tocsin.cumulocity._feed import PLATFORM
 
     whose = {"platform": PLATFORM, "address": client.core.base_url, "site": client.site}
-    return Keeper(
-        HeldStore(store), {**whose, **scope.described(), "snapshot": snapshot}, merges=overflow == "conflate"
-    )
+    return Keeper(store, {**whose, **scope.described(), "snapshot": snapshot}, merges=overflow == "conflate")
 
 
 def _feed(

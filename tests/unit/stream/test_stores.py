@@ -8,6 +8,7 @@ import stat
 import sys
 from zlib import crc32
 
+import anyio
 import pytest
 
 from tocsin import CheckpointError, ConfigurationError, FileCheckpoint, SqliteCheckpoint
@@ -70,6 +71,17 @@ async def test_a_second_writer_is_refused_and_the_first_goes_on(kind, tmp_path):
     await first.save({"a": "2"})
     await first.aclose()
     assert await kept(kind, path) == {"a": "2"}
+
+
+@STORES
+async def test_one_that_is_closed_while_cancelled_is_free(kind, tmp_path):
+    store = kind(tmp_path / "c")
+    await store.load()
+    await store.save({"a": "1"})
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.aclose()
+    assert await kept(kind, tmp_path / "c") == {"a": "1"}
 
 
 @STORES
