@@ -35,18 +35,20 @@ class Keeper:
     Attributes:
         progress: What is handled.
         founded: The store says whose checkpoint it is and from when on: a restart can go on from it.
+        closed: The store was let go of: what is handled from then on is not kept.
         failure: What could not be kept; nothing is written any more.
     """
 
     def __init__(self, store: CheckpointStore, scope: Mapping[str, Any], *, merges: bool) -> None:
         self.progress = Progress(merges=merges)
         self.founded = False
+        self.closed = False
         self.failure: TocsinError | None = None
         self._store = store
         self._scope = scope
         self._lock = Lock()
         self._wake = Event()
-        self._opened = self._closed = False
+        self._opened = False
 
     async def open(self) -> Start | None:
         """Read what was kept.
@@ -100,7 +102,9 @@ class Keeper:
         async with self._lock:
             if self.failure is not None:
                 raise self.failure
-            while self.progress.is_dirty and not self._closed:
+            while self.progress.is_dirty:
+                if self.closed:
+                    raise CheckpointError("the stream has ended: what was handled since is not kept")
                 await self._write(self.progress.take())
 
     async def _write(self, batch: dict[str, str | None]) -> None:
@@ -123,13 +127,13 @@ class Keeper:
         Raises:
             CheckpointError: It could not be written.
         """
-        if not self._opened or self._closed:
+        if not self._opened or self.closed:
             return
         try:
             if self.founded and self.failure is None:
                 await self.save()
         finally:
-            self._closed = True
+            self.closed = True
             try:
                 await self._store.aclose()
             finally:

@@ -125,8 +125,9 @@ class Keeping(Reader[A], Generic[R, A]):
         """Wait until all that was handled is in the store."""
         if self._keeper is None:
             await super().commit()
-        elif self.has_ended:
-            raise ConfigurationError("the stream is closed: what was handled by then is kept")
+        elif self.has_ended or self._keeper.closed:
+            self.buffer.raise_error()  # what ended it, unless that was told
+            raise ConfigurationError("the stream is closed: only what was handled before that is kept")
         else:
             try:
                 await self._keeper.save()
