@@ -52,7 +52,7 @@ class ConsumerSockets:
     async def _serve(self, socket: Socket, consumer: Consumer) -> None:
         broker, lock = self._broker, self._emulator.store.lock
         socket.notice_pings()
-        heard, quiet_since = socket.heard, anyio.current_time()
+        said, quiet_since = (consumer.sent, socket.heard), anyio.current_time()
         while True:
             for text in socket.take():
                 await self._hear(socket, consumer, text)
@@ -66,8 +66,8 @@ class ConsumerSockets:
             for frame in frames:
                 await socket.send(frame)
             now = anyio.current_time()
-            if frames or socket.heard != heard:
-                heard, quiet_since = socket.heard, now
+            if said != (consumer.sent, socket.heard):  # a dead peer is not alive by what it is sent again
+                said, quiet_since = (consumer.sent, socket.heard), now
             idle_at = quiet_since + broker.settings.idle
             if now >= idle_at:
                 await socket.close(_GOING, "idle")

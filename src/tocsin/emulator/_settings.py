@@ -80,7 +80,7 @@ class Notification2Settings:
         unacknowledged: Messages that a connection may have out; delivery stops there.
         redeliver_after: A message that is not acknowledged for so long is sent again on the same
             connection, as older documents say; None: only after the next connect.
-        idle: A connection on which neither side says anything for so long, not even a ping, is closed.
+        idle: A connection on which neither side says anything new for so long, not even a ping, is closed.
         lingering: So long after a connection broke without a goodbye an exclusive consumer still counts as
             connected, and another one is refused with 409.
         backlog: Bytes that a subscriber may have waiting. What exceeds them is not delivered, and who wrote
