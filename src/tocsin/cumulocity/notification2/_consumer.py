@@ -190,7 +190,8 @@ class Consumer:
             course.renewed()
         self._renewal = None
         log.info("Notification 2.0: %s", error)
-        self._listener.on_lost(course.cause)
+        if course.step is not Step.OVER:  # else its end is told, not that it is tried again
+            self._listener.on_lost(course.cause)
 
     def _token_refused(self, error: TocsinError) -> None:
         if isinstance(error, AuthenticationError | NotFoundError | PermissionDeniedError):
