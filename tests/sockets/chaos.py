@@ -1,6 +1,6 @@
 """Chaos on real sockets: a client follows an emulator through a proxy that misbehaves, while writers work.
 
-    PYTHONPATH=tests python -m sockets.chaos --seeds 20 --transport websocket
+    PYTHONPATH=tests python -m sockets.chaos --seeds 20 --transport websocket    # or notification2, …
 
 prints a table; `test_chaos.py` asserts what it should say. A seed fixes what is ordered and when, though not
 how threads and sockets interleave, so a seed repeats a kind of run, not each byte of it.
@@ -14,12 +14,23 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
 
-from sockets.chaos_world import SERVER_FAULTS, Writers, logs_in, make_client, make_emulator
+from sockets.chaos_world import (
+    BROKER_FAULTS,
+    SERVER_FAULTS,
+    Writers,
+    broker_accidents,
+    durable_taste,
+    logs_in,
+    make_client,
+    make_emulator,
+    others_meddle,
+)
 from tocsin import Change, Gap, Origin, StreamState
 from tocsin.cumulocity.changes import follow
 from tocsin.emulator import Emulator, Ordered, serve
@@ -38,6 +49,11 @@ CONVERGE = 20.0
 TOLD = 15.0
 """Seconds after that within which every gap must have been told."""
 
+OCCUPIED = 20.0
+"""Seconds more that a durable consumer may need: twice a dead connection of its own is in its way (409)."""
+
+TRANSPORTS = ("long-polling", "websocket", "auto", "notification2")
+
 OVERTAKING = {"lose", "reorder", "garble"}
 
 
@@ -52,6 +68,9 @@ class Run:
         overtaken: How many of those the server itself hid: it lost a message, or sent it after a later one.
             If the same alarm changes again before anybody reads it, nobody can know.
         seconds: From the end of the faults until everything was right; None if it never was.
+        tells_all: Whether merged states are looked for. Not if the consumer asked for the latest state only,
+            nor where a part of a backlog was dropped, or ended by others: a gap there begins when a message
+            came, not when what it tells was written.
     """
 
     seed: int
@@ -66,6 +85,7 @@ class Run:
     merged: list[Any] = field(default_factory=list)
     overtaken: int = 0
     seconds: float | None = None
+    tells_all: bool = True
 
     @property
     def good(self) -> bool:
@@ -90,15 +110,23 @@ class Fold:
         self._run.changes.append({"action": item.action.value, "id": item.id, "alarm": alarm})
 
 
-async def forget_and_lose(emulator: Emulator, rng: random.Random, run: Run, orders: list[Ordered]) -> None:
+async def forget_and_lose(
+    emulator: Emulator, rng: random.Random, run: Run, orders: list[Ordered], *, durable: bool
+) -> None:
     """Have the server itself misbehave now and then."""
+    accidents = broker_accidents(emulator, run.seed) if durable else {}
     while True:
         await anyio.sleep(rng.uniform(0.1, 0.8))
+        if accidents and rng.random() < 0.3:
+            name = rng.choice(list(accidents))
+            accidents[name]()
+            run.faults[name] += 1
+            continue
         if logs_in(run.seed) and not run.faults["expire"] and rng.random() < 0.15:
             emulator.access.expire_tokens()
             run.faults["expire"] += 1
             continue
-        fault = rng.choice(SERVER_FAULTS)
+        fault = rng.choice(BROKER_FAULTS if durable else SERVER_FAULTS)
         if fault.kind == "status" and fault.status == 401:
             if run.faults["401"]:
                 continue  # a second refusal in a row is taken for what it says, and raised
@@ -116,6 +144,10 @@ async def run_seed(
     """
     run = Run(seed, loop)
     rng = random.Random(seed)
+    durable = transport == "notification2"
+    taste = durable_taste(seed) if durable else {}
+    if durable:
+        run.tells_all = taste["overflow"] == "block" and not others_meddle(seed)
     emulator = make_emulator(seed)
     async with (
         serve(emulator) as server,
@@ -129,20 +161,24 @@ async def run_seed(
         orders: list[Ordered] = []
         following = replace(client._following, sweeps=sweeps)
         async with (
-            follow(following, snapshot=True, transport=transport) as stream,
+            follow(following, snapshot=True, transport=transport, **taste) as stream,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(consume, stream, fold)
             async with anyio.create_task_group() as trouble:
                 trouble.start_soon(writers.work)
-                trouble.start_soon(forget_and_lose, emulator, random.Random(seed + 2), run, orders)
+                trouble.start_soon(
+                    partial(forget_and_lose, durable=durable),
+                    *(emulator, random.Random(seed + 2), run, orders),
+                )
                 await proxy.storm(faults)
                 trouble.cancel_scope.cancel()
             emulator.faults.clear()
             run.overtaken = sum(order.fired for order in orders if order.fault.kind in OVERTAKING)
             run.faults.update(proxy.faults)
             began = anyio.current_time()
-            run.seconds = await converge(emulator, fold, CONVERGE if sweeps else 3.0)
+            limit = CONVERGE + (OCCUPIED if durable else 0.0)
+            run.seconds = await converge(emulator, fold, limit if sweeps else 3.0)
             if run.seconds is not None:
                 await all_told(stream, run, emulator)
             if run.seconds is not None and wrong(emulator, fold):
@@ -195,6 +231,8 @@ def judge(run: Run, emulator: Emulator, fold: Fold) -> None:
 def merged(run: Run, emulator: Emulator) -> Iterable[Any]:
     """States that were written outside every gap and not given: nothing may go missing there."""
     given: dict[str, list[dict[str, Any]]] = {}
+    if not run.tells_all:
+        return
     for change in run.changes:
         if change["alarm"] is not None:
             given.setdefault(change["id"], []).append(essence(change["alarm"]))
@@ -278,7 +316,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--faults", type=int, default=10, help="faults of the network in each run")
     parser.add_argument("--at-once", type=int, default=5)
-    parser.add_argument("--transport", default="long-polling", choices=("long-polling", "websocket", "auto"))
+    parser.add_argument("--transport", default="long-polling", choices=TRANSPORTS)
     options = parser.parse_args()
     runs: list[Run] = []
     for loop in ("asyncio", "trio"):

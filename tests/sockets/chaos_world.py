@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from tocsin import Cumulocity, ReconnectPolicy, RecoveryPolicy, RetryPolicy
 from tocsin._http._request import Timeouts
 from tocsin.cumulocity import BasicAuth, OAuthInternal
-from tocsin.emulator import BayeuxSettings, Behaviour, Emulator, Fault
+from tocsin.emulator import BayeuxSettings, Behaviour, Emulator, Fault, Limits, Notification2Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECOVERY = RecoveryPolicy(
     overlap=1.0,
@@ -48,6 +51,49 @@ SERVER_FAULTS = (
     Fault("status", path="/alarm/*", status=403, times=1),
     Fault("reject", channel="/meta/connect", error="402::Unknown client", times=1),
 )
+
+BROKER_FAULTS = (
+    *(fault for fault in SERVER_FAULTS if fault.path == "/alarm/*"),
+    Fault("lose", channel="*/alarms/*", times=3),
+    Fault("duplicate", channel="*/alarms/*", times=3),
+    Fault("reorder", channel="*/alarms/*", times=3),
+    Fault("garble", channel="*/alarms/*", times=2),
+    Fault("status", path="/notification2/*", status=502, body="<html>Bad Gateway</html>", times=1),
+    Fault("status", path="/notification2/*", status=429, retry_after="1", times=1),
+    Fault("status", path="/notification2/consumer*", status=401, times=1),
+    Fault("status", path="/notification2/consumer*", status=409, times=1),
+    Fault("drop", path="/notification2/token", when="reply", times=1),
+    Fault("hang", path="/notification2/consumer*", method="FRAME", times=5),
+    Fault("drop", path="/notification2/consumer*", method="FRAME", times=1),
+    Fault("cut", path="/notification2/consumer*", size=700, times=1),
+    Fault("silence", path="/notification2/consumer*", size=700, times=1),
+    Fault("drip", path="/notification2/consumer*", size=50, seconds=0.002, times=1),
+)
+"""With Notification 2.0; `hang` passes over acknowledgements, `drop` ends the socket at one."""
+
+
+def broker_accidents(emulator: Emulator, seed: int) -> dict[str, Callable[[], Any]]:
+    """What else happens to Notification 2.0: servers restart, and others end subscriptions and consumers."""
+    broker, lock = emulator.broker, emulator.store.lock
+
+    def unfeed() -> None:
+        with lock:
+            broker.subscriptions.clear()
+
+    def unsubscribe() -> None:
+        with lock:
+            for topic, name in list(broker._subscribers):
+                broker.unsubscribe(topic, name)
+
+    accidents: dict[str, Callable[[], Any]] = {
+        "tokens expire": emulator.expire_notification_tokens,
+        "restart": emulator.restart,
+        "lost with the socket": lambda: emulator.drop_sockets(lose=True),
+        "silent sockets": emulator.silence_sockets,
+    }
+    if others_meddle(seed):
+        accidents |= {"subscriptions deleted": unfeed, "consumer ended by others": unsubscribe}
+    return accidents
 
 
 class Writers:
@@ -108,12 +154,32 @@ def make_emulator(seed: int) -> Emulator:
         rng=random.Random(seed),
         bayeux=BAYEUX,
         behaviour=Behaviour(next_after_full_page=seed % 3 != 0),
+        limits=Limits(hang=2.0),
+        notification2=Notification2Settings(
+            delay=0.3 if seed % 4 > 1 else 0.0,
+            unacknowledged=20 if seed % 3 == 1 else 1000,
+            redeliver_after=0.5 if seed % 3 == 2 else None,
+            idle=1.0,
+            lingering=0.7 if seed % 8 in (3, 6) else 0.0,
+            header_lines=("more",) if seed % 5 == 2 else (),
+        ),
     )
 
 
 def logs_in(seed: int) -> bool:
     """Whether the client of a seed has a token, which may expire; the others send a password."""
     return seed % 5 in (1, 4)
+
+
+def others_meddle(seed: int) -> bool:
+    """Whether others end what a seed's consumer lives on: what is written then is in no backlog."""
+    return seed % 4 in (1, 2)
+
+
+def durable_taste(seed: int) -> dict[str, Any]:
+    """How the consumer of a seed takes Notification 2.0."""
+    overflow = ("recover", "block", "conflate")[seed // 2 % 3]
+    return {"subscriber": "pager", "overflow": overflow, "buffer": (20, 5000)[seed // 6 % 2]}
 
 
 def make_client(url: str, seed: int) -> Cumulocity:
