@@ -39,6 +39,8 @@ RECONCILE = 900.0
 SPAN = 900.0
 """Virtual seconds of trouble, unless another span is asked for."""
 
+TRANSPORTS = ("long-polling", "websocket", "auto", "notification2")
+
 
 @dataclass
 class Outcome:
@@ -209,7 +211,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=SPAN / 3600, help="of trouble, for each seed")
     parser.add_argument("--minutes", type=float, default=1e9, help="real ones, after which no seed is begun")
     parser.add_argument("--loop", default="both", choices=("asyncio", "trio", "both"))
-    parser.add_argument("--transport", default="long-polling", choices=("long-polling", "websocket", "auto"))
+    parser.add_argument("--transport", default="long-polling", choices=TRANSPORTS)
     parser.add_argument("--replay", action="store_true", help="run each seed twice and compare the hashes")
     parser.add_argument("--show", type=int, default=0, help="print the last lines of each log")
     parser.add_argument("--digests", action="store_true", help="print the hash of each run")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tocsin import RecoveryPolicy
-from tocsin.emulator import BayeuxSettings, Behaviour, Fault, LoginSettings
+from tocsin.emulator import BayeuxSettings, Behaviour, Fault, Limits, LoginSettings, Notification2Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,24 @@ FAULTS = (
     Fault("drop", path="/notification/*", when="reply", times=2),
     Fault("hang", path="/notification/*", times=1),
 )
+
+BROKER_FAULTS = (
+    *(fault for fault in FAULTS if fault.path is not None and fault.path.startswith("/alarm/")),
+    Fault("lose", channel="*/alarms/*", times=3),
+    Fault("duplicate", channel="*/alarms/*", times=3),
+    Fault("garble", channel="*/alarms/*", times=2),
+    Fault("status", path="/notification2/*", status=502, body="<html>Bad Gateway</html>", times=3),
+    Fault("status", path="/notification2/*", status=429, retry_after="30", times=1),
+    Fault("status", path="/notification2/consumer*", status=401, times=1),
+    Fault("status", path="/notification2/consumer*", status=409, times=2),
+    Fault("body", path="/notification2/token", body="[{", times=1),
+    Fault("drop", path="/notification2/*", when="reply", times=2),
+    Fault("hang", path="/notification2/consumer*", method="FRAME", times=5),
+    Fault("cut", path="/notification2/consumer*", size=700, times=1),
+    Fault("silence", path="/notification2/consumer*", size=700, times=1),
+    Fault("drip", path="/notification2/consumer*", seconds=0.2, size=200, times=1),
+)
+"""Where Notification 2.0 is followed; `hang` passes over acknowledgements."""
 
 LIES = (
     Fault("reorder", channel="/alarms/*", times=3),
@@ -87,8 +105,12 @@ class World:
         """
         exact = self.stamped and self.platform["bayeux"].live_last_updated
         moves = self.platform["behaviour"].bump_last_updated_on_repeat
-        odd = self.lies or self.jumps or self.taste["overflow"] != "recover"
+        odd = self.lies or self.jumps or self.taste["overflow"] != ("block" if self.durable else "recover")
         return bool(exact and moves and not odd)
+
+    @property
+    def durable(self) -> bool:
+        return self.taste["transport"] == "notification2"
 
 
 def draw(seed: int, transport: str) -> World:
@@ -122,6 +144,16 @@ def draw(seed: int, transport: str) -> World:
         "buffer": rng.choice((20, 200, 5000)),
         "transport": transport,
     }
+    if transport == "notification2":
+        platform["notification2"] = Notification2Settings(
+            delay=rng.choice((0.0, 3.0)),
+            unacknowledged=rng.choice((20, 1000)),
+            redeliver_after=rng.choice((None, 60.0)),
+            lingering=rng.choice((0.0, 20.0)),
+        )
+        platform["limits"] = Limits(hang=300.0)
+        taste["subscriber"] = "pager"
+        taste["overflow"] = rng.choice(("recover", "block", "block", "conflate"))
     return World(
         seed,
         lies,
@@ -224,7 +256,8 @@ class Trouble:
             emulator.come_up()
             return
         if roll < 0.50:
-            fault = rng.choice(FAULTS + LIES if self.world.lies else FAULTS)
+            usual = BROKER_FAULTS if self.world.durable else FAULTS
+            fault = rng.choice(usual + LIES if self.world.lies else usual)
             self.note(f"server: {fault.kind}" + (f" {fault.status}" if fault.kind == "status" else ""))
             self.orders.append(emulator.faults.add(fault))
             return
@@ -242,6 +275,10 @@ class Trouble:
             "cut all": network.cut_all,
             "cut at a byte": lambda: [network.cut_next() for _ in range(rng.choice((1, 4, 12)))],
         }
+        if self.world.durable:
+            accidents["consumer's tokens expire"] = emulator.expire_notification_tokens
+            accidents["lost with the socket"] = lambda: emulator.drop_sockets(lose=True)
+            accidents["silent sockets"] = emulator.silence_sockets
         if self.world.login:
             accidents["tokens expire"] = emulator.access.expire_tokens
         if self.world.jumps:
