@@ -358,8 +358,9 @@ class Losses(Rules[A]):
                 self._owed[id] = None
             elif id not in self._owed:
                 self._cells.spilled = True
-        if self._spill is None:
-            self._spill = Loss(since or wall, "the consumer was too slow", self._seq, self._recovered)
+        self._spill = self._spill or Loss(
+            since or wall, "the consumer was too slow", self._seq, self._recovered
+        )
         self._spill.seq = self._seq
         self._caught_up = False
 
