@@ -73,7 +73,7 @@ def take_count(reconnects: int, network: Network) -> Count:
     files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     tasks = len(anyio.get_running_tasks())
     objects = gc.get_objects()
-    ours = sum(is_ours(type(one).__module__) for one in objects)
+    ours = sum(is_ours(str(type(one).__module__)) for one in objects)
     return Count(
         reconnects, tasks, network.open_links, files, ours, len(objects), sys.getallocatedblocks(), resident
     )

@@ -250,17 +250,15 @@ class Losses(Rules[A]):
         explained = plan is None or attach or self._loss is not None or self._spill is not None
         if plan is None or explained or not (self._live and self._attached):
             return False
-        if (
-            not self._durable
-            and self._started_at is not None
-            and seen.updated is not None
-            and seen.updated < self._started_at + 1000
-        ):
-            return False  # `Date` has whole seconds: it may have been stored just before the stream stood
+        stood = None if self._durable else self._started_at
+        after = None if stood is None or seen.updated is None else seen.updated - stood
+        if after is not None and after < 0:
+            return False  # stored before the stream stood: no message tells it
         due = self._now + self._policy.grace
         held = self._held.hold(seen, basis, due=due, since=self._whole_at)
         held.firm |= plan.late
-        held.counts |= plan.proves or (cell.told and cell.order(seen) == NEWER)
+        if after is None or after >= 1000:  # else that may be so too, for `Date` has whole seconds
+            held.counts |= plan.proves or (cell.told and cell.order(seen) == NEWER)
         held.touched = cell.seq = self._seq  # a reconcile pass must not take it for vanished
         return True
 

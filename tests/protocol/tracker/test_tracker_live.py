@@ -95,6 +95,7 @@ def test_an_equal_message_without_a_stamp_teaches_no_stamp() -> None:
         bench.live(seen("1", core))
     assert bench.live(seen("1", "A", 10), ordered=False) == []
     assert bench.later(5).page(seen("1", "A", 30)) == []
+    assert bench.waited() == []
 
 
 def test_a_message_for_a_deleted_alarm_is_settled() -> None:

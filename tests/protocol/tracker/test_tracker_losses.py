@@ -192,6 +192,13 @@ class TestMiss:
         assert finish(bench, bench.now + 100) == []
         assert bench.t.stats.misses == 0
 
+    def test_a_read_overtakes_no_message_in_the_first_second_either(self) -> None:
+        bench = Bench(OLD)
+        assert bench.later(5).page(seen("1", "C", 500)) == []
+        assert bench.live(seen("1", "B", 300)) == ["UPDATE 1B"]
+        assert bench.waited() == ["UPDATE 1C recovered"]
+        assert bench.t.stats.misses == 0
+
     def test_a_state_that_a_miss_may_have_merged_lies_in_the_gap(self) -> None:
         """The sweep before it proved the stream whole, not the one that found the miss."""
         bench = settled(OLD)

@@ -176,6 +176,7 @@ def test_a_forgotten_closed_alarm_in_a_list_is_no_news() -> None:
             if isinstance(read, ReadWindow):
                 rows = [seen("1", "C", 100, open=False)] if read.resolved is True else []
                 assert bench.page(*rows, read=read) == []
+    assert bench.waited() == []
 
 
 def test_what_became_visible_is_given() -> None:
