@@ -255,7 +255,7 @@ class Losses(Rules[A]):
         if after is not None and after < 0:
             return False  # stored before the stream stood: no message tells it
         due = self._now + self._policy.grace
-        held = self._held.hold(seen, basis, due=due, since=self._whole_at)
+        held = self._held.hold(seen, basis, due=due, since=self._whole_at or plan.began)
         held.firm |= plan.late
         if after is None or after >= 1000:  # else that may be so too, for `Date` has whole seconds
             held.counts |= plan.proves or (cell.told and cell.order(seen) == NEWER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.tracker.tracker_bench import T0, Bench, seen
-from tocsin._stream._answers import Failed, OneAnswer
+from tocsin._stream._answers import Failed, Note, OneAnswer, ReadOne, WindowAnswer
 from tocsin._stream._policy import RecoveryPolicy
 
 OLD = seen("1", "A", -50_000)
@@ -249,3 +249,20 @@ def test_a_first_read_that_takes_a_while_does_not_overtake_a_message_under_way()
         assert b.page(seen("1", "C", 4500, created=T0 - 9000), read=read) == []
     assert b.live(seen("1", "B", 4400)) == ["UPDATE 1B"]
     assert b.live(seen("1", "C", 4500)) == ["UPDATE 1C"]
+
+
+def test_a_miss_that_the_first_read_found_is_told_from_its_beginning():
+    b = Bench(start=False, policy=RecoveryPolicy(page_size=2))
+    b.t.connected(b.now, b.wall, session=1, date=b.date)
+    began = b.wall
+    b.page(seen("1", "A", -5000, created=T0 - 9000), seen("2", "A", -4000), more=True)
+    for read in b.later(5).reads():
+        assert b.page(seen("1", "C", 4500, created=T0 - 9000), read=read, more=True) == []
+    told: list[Note] = []
+    for _ in range(20):
+        for read in b.later(1).reads():
+            rows = [seen("1", "C", 4500, created=T0 - 9000)]
+            answer = OneAnswer(rows[0]) if isinstance(read, ReadOne) else WindowAnswer(rows, False, b.date, 0)
+            b.t.answered(b.now, b.wall, read, answer)
+        told += [item for item in b.t.take() if isinstance(item, Note)]
+    assert [gap.since for gap in told] == [began]
