@@ -121,7 +121,7 @@ async def live_through(
         if await until(lambda: not lost(site, world, seen, start), RECONCILE + RECOVERY_TIME, step=5):
             outcome.seconds = anyio.current_time() - began
         outcome.lost = lost(site, world, seen, start)
-        outcome.duplicated = [] if world.lies else site.twice(seen)
+        outcome.duplicated = site.twice(seen) if world.tells_twice else []
         if world.tells_all:
             await until(lambda: len(list(merged(site, seen, start))) <= trouble.hidden, 120, step=5)
             left_out = list(merged(site, seen, start))

@@ -97,6 +97,14 @@ class World:
         return bool(self.platform["behaviour"].last_updated)
 
     @property
+    def tells_twice(self) -> bool:
+        """Whether a state that is given twice must be a mistake of ours.
+
+        Not where the order is a lie, or where a durable queue brings an unstamped state again.
+        """
+        return not self.lies and (self.stamped or not self.durable)
+
+    @property
     def tells_all(self) -> bool:
         """Whether every state that is not given must lie in a gap.
 
