@@ -1,6 +1,6 @@
-"""What may have been missed: gaps, misses, overflows, and whether the live channel stands."""
+"""What may have been missed: gaps, misses, and whether the live channel stands."""
 
-# ruff: noqa: A001, A002  (an alarm's id is called id, here and in what users see)
+# ruff: noqa: A002  (an alarm's id is called id, here and in what users see)
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from tocsin._stream._answers import Note
 from tocsin._stream._cells import NEWER
 from tocsin._stream._rules import Rules
 from tocsin._stream._sweep import Basis, Purpose
-from tocsin.models import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from datetime import datetime
 
     from tocsin._stream._answers import Observed
@@ -77,9 +75,7 @@ class Losses(Rules[A]):
         self._proved_at: datetime | None = None  # all that was written until then has come
         self._whole_at: datetime | None = None
         self._loss: Loss | None = None
-        self._spill: Loss | None = None
-        self._owed: dict[str, None] = {}
-        self._caught_up = False
+        self._spill: Loss | None = None  # see `Overflows`
         self._renew = False
         self._renewed_at: float | None = None
         self._renewals = 0
@@ -234,8 +230,6 @@ class Losses(Rules[A]):
         current = self._attached and plan.epoch == self._epoch
         if self._loss is not None and current and plan.seq > self._loss.seq:
             self._close_loss(wall, recoverable=recoverable)
-        if self._spill is not None and self._caught_up and plan.seq > self._spill.seq:
-            self._end_spill(wall)
 
     # --- misses ---
 
@@ -323,78 +317,3 @@ class Losses(Rules[A]):
             return 0.0
         wait = self._policy.verify_every * 2.0 ** min(self._renewals - 1, 16)
         return self._renewed_at + min(wait, self._policy.silence)
-
-    # --- overflow ---
-
-    def overflowed(
-        self,
-        now: float,
-        wall: datetime,
-        *,
-        ids: Collection[str],
-        created: Collection[str] = (),
-        since: datetime | None = None,
-    ) -> None:
-        """The buffer dropped the pending changes of these alarms.
-
-        Args:
-            now: Monotonic seconds.
-            wall: Aware UTC.
-            ids: Whose changes were dropped.
-            created: Those among them of which the consumer knows nothing, for a CREATE was dropped.
-            since: When the oldest of them was put, if known.
-        """
-        self._input(now, wall)
-        for id in ids:
-            cell = self._cells.get(id)
-            if cell is not None:
-                cell.given = False
-                cell.told = cell.told and id not in created
-                cell.shown = True  # the consumer may have an earlier state that passed its filter
-                self._cells.place(id, cell)
-            if len(self._owed) < self._policy.remembered:
-                self._owed[id] = None
-            elif id not in self._owed:
-                self._cells.spilled = True
-        self._spill = self._spill or Loss(
-            since or wall, "the consumer was too slow", self._seq, self._recovered
-        )
-        self._spill.seq = self._seq
-        self._caught_up = False
-
-    def caught_up(self, now: float) -> None:
-        """After an overflow: the consumer has taken all that was pending; what was dropped is read again."""
-        if self._spill is None:
-            return
-        self._seq += 1
-        self._now = now
-        self._caught_up = True
-        for id in list(self._owed):
-            cell = self._cells.get(id)
-            if cell is not None and cell.given:
-                del self._owed[id]
-        if not self._owed or not (self._reads_on and self._sweeps_on):
-            self._end_spill(self._wall or self._spill.since)
-        else:
-            self._spill.seq = self._seq
-            self._sweep_at(now)
-
-    def _oldest_owed(self) -> int | None:
-        """From which ``lastUpdated`` on a sweep finds what was dropped."""
-        cells = (self._cells.get(id) for id in self._owed)
-        return min((c.floor for c in cells if c is not None and c.floor is not None), default=None)
-
-    def _end_spill(self, wall: datetime) -> None:
-        spill, self._spill = self._spill, None
-        for id in self._owed:
-            cell = self._cells.get(id)
-            if cell is None:
-                self._doubt(None, id, None, None)
-            elif not cell.given and cell.gone:
-                self._bury(cell, id, Origin.RECOVERED)
-            elif not cell.given:
-                self._doubt(cell, id, None, None)
-        self._owed.clear()
-        if spill is not None:
-            self._note(spill, wall, recoverable=self._reads_on and not self._cells.spilled)
-        self._cells.spilled = False

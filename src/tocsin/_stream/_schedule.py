@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tocsin._stream._answers import Note, Read, ReadCheck, ReadOne, ReadWindow
-from tocsin._stream._losses import Losses
+from tocsin._stream._overflows import Overflows
 from tocsin._stream._reconcile import Pass, Stage
 from tocsin._stream._settle import backoff
 from tocsin._stream._sweep import Plan, Purpose, Window
@@ -24,7 +24,7 @@ __all__ = ["Schedule"]
 A = TypeVar("A")
 
 
-class Schedule(Losses[A]):
+class Schedule(Overflows[A]):
     """What is read when.
 
     Args:
@@ -106,12 +106,13 @@ class Schedule(Losses[A]):
         if paused and self._durable:
             self._held.postpone(now + self._policy.grace)  # nor can messages come to a consumer that is slow
         self._judge_misses(now)
+        full = paused or self._tell_deletions()
         if not self._reads_on:
             return []
         self._start_sweep(now)
         self._start_pass(now)
         found: list[Read] = []
-        if not paused:
+        if not full:
             found.extend(self._windows(now))
         if not self._awaits_sweep():
             found.extend(self._read_one(doubt.id, None) for doubt in self._doubts.pick(now))
@@ -257,6 +258,8 @@ class Schedule(Losses[A]):
     def deadline(self) -> float | None:
         """When `reads` has something to say though nothing came (monotonic); None: not before an input."""
         times: list[float | None] = [self._held.deadline()]
+        if self._parting and not self._paused:
+            times.append(self._now)
         if self._reads_on:
             if not self._awaits_sweep():
                 times.append(self._doubts.deadline())

@@ -336,7 +336,48 @@ class TestOverflow:
         bench.live("1")
         bench.t.overflowed(bench.now, bench.wall, ids={"1"})
         bench.t.caught_up(bench.now)
-        assert bench.page() == ["DELETE 1 recovered", "gap 1"]
+        bench.page()
+        bench.reads()
+        assert bench.gives() == ["DELETE 1 recovered", "gap 1"]
+
+    def test_more_dropped_deletions_than_the_buffer_holds_are_told_as_it_empties(self) -> None:
+        """Told at once they would be dropped again, and again after the next sweep, for ever."""
+        rows = [seen(str(n), "A", -1000) for n in range(5)]
+        bench = Bench(*rows, policy=RecoveryPolicy(page_size=2))
+        for row in rows:
+            bench.live(row.id)
+        bench.t.overflowed(bench.now, bench.wall, ids={row.id for row in rows})
+        bench.t.caught_up(bench.now)
+        assert bench.page() == []
+        told: list[str] = []
+        for _ in range(3):
+            bench.t.reads(bench.now, paused=True)
+            assert bench.gives() == []
+            assert bench.t.deadline() != bench.now
+            bench.reads()
+            portion = bench.gives()
+            assert len(portion) == 2
+            told += portion
+        assert sorted(told) == [f"DELETE {row.id} recovered" for row in rows] + ["gap 5"]
+        assert bench.t.state == "connected"
+
+    def test_dropped_deletions_that_are_dropped_again_are_told_all_the_same(self) -> None:
+        bench = Bench(seen("1", "A", -1000), seen("2", "A", -1000), policy=RecoveryPolicy(page_size=1))
+        for name in ("1", "2"):
+            bench.live(name)
+        bench.t.overflowed(bench.now, bench.wall, ids={"1", "2"})
+        bench.t.caught_up(bench.now)
+        bench.page()
+        bench.reads()
+        (first,) = bench.gives()
+        bench.t.overflowed(bench.now, bench.wall, ids={first.split()[1]})
+        bench.reads()
+        assert bench.gives() == [], "not before the consumer has caught up"
+        bench.later(100).t.caught_up(bench.now)
+        bench.page()
+        for _ in range(2):
+            bench.reads()
+        assert sorted(bench.gives()) == ["DELETE 1 recovered", "DELETE 2 recovered", "gap 3"]
 
     def test_what_the_sweep_did_not_bring_is_read_by_id(self) -> None:
         bench = Bench(seen("1", "A", -1000))
