@@ -149,6 +149,10 @@ class Schedule(Overflows[A]):
         """Also while the live channel is down: reads may still work. The gap stays open until it is back."""
         return self._attached or (self._begun and not self._blind and self._cursor is not None)
 
+    def _may_pass(self) -> bool:
+        """Also while a durable channel is down: it may be so for long, and it never tells of a deletion."""
+        return self._attached or (self._durable and self._may_sweep())
+
     def _rush_due(self) -> float | None:
         """When a sweep is to begin because of messages that only a sweep can explain; None: no need."""
         if self._rush is None and self._begun and self._doubts.flooded:
@@ -183,7 +187,7 @@ class Schedule(Overflows[A]):
         return [Window(part, resolved=None, updated_from=start) for part in self._partitions]
 
     def _start_pass(self, now: float) -> None:
-        if self._pass is not None or not self._begun or not self._attached or not self._sweeps_on:
+        if self._pass is not None or not self._begun or not self._may_pass() or not self._sweeps_on:
             return
         if self._pass_due is not None and self._pass_due <= now:
             self._begin_pass(as_sweep=False)
@@ -277,7 +281,7 @@ class Schedule(Overflows[A]):
         times: list[float | None] = []
         if self._sweep is None and (self._pass is None or not self._pass.as_sweep):
             times += [self._due[0] if self._due else None, self._rush_due()]
-        if self._pass is None and self._begun and self._attached:
+        if self._pass is None and self._begun and self._may_pass():
             times.append(self._pass_due)
         return times
 

@@ -218,3 +218,17 @@ def test_a_pass_that_fails_is_told_until_one_succeeds() -> None:
                 assert bench.t.cause == "the list is too long", "a sweep finds no deletion"
     bench.page(*ROWS, read=again)
     assert (bench.t.state, bench.t.cause) == ("connected", None)
+
+
+def test_deletions_are_found_although_a_durable_channel_is_down() -> None:
+    """It may be down for hours, while another consumer counts as connected, and it tells of no deletion."""
+    bench = Bench(*ROWS, durable=True)
+    bench.t.disconnected(bench.now, bench.wall, cause="409")
+    bench.now = 900.0
+    assert bench.t.deadline() <= bench.now
+    sweep, read = bench.reads()
+    bench.page(read=sweep)
+    assert read.resolved is False
+    bench.page(*ROWS[1:], read=read)
+    assert bench.settle(None) == ["DELETE 1 recovered"]
+    assert bench.t.state == "reconnecting"
