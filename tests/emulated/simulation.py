@@ -24,13 +24,14 @@ import anyio
 from emulated.following import Seen, Site, consuming, tenant, until
 from emulated.network import Log, Network
 from emulated.worlds import Trouble, World, Writers, draw, recovery
+from tocsin import Origin
 from tocsin.cumulocity import OAuthInternal
 from tocsin.cumulocity.changes import follow
 from tocsin.emulator import Entry, essence
 from tocsin.testing import virtual_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tocsin import Cumulocity
 
@@ -150,16 +151,32 @@ def late(site: Site, world: World, seen: Seen, start: int) -> list[Any]:
 
 
 def merged(site: Site, seen: Seen, start: int) -> Iterator[Entry]:
-    """States that were written outside every gap, were told by the server, and were not given."""
+    """States that were written outside every gap, were told by the server, and were not given.
+
+    Not those before the state in which the snapshot first showed an alarm: it shows what stands when its page
+    is read, which may be seconds after the first, and before a subscription takes effect.
+    """
     given: dict[str, list[dict[str, Any]]] = {}
-    for change in seen.changes:
+    shown: dict[str, tuple[str | None, dict[str, Any]]] = {}
+    for change, origin in zip(seen.changes, seen.origins, strict=True):
         if change["alarm"] is not None:
+            if origin is Origin.SNAPSHOT and change["id"] not in given:
+                shown[change["id"]] = stamped(change["alarm"])
             given.setdefault(change["id"], []).append(essence(change["alarm"]))
-    for entry in site.emulator.ledger.after(start):
+    entries = site.emulator.ledger.after(start)
+    first = {e.id: e.seq for e in entries if e.alarm is not None and stamped(e.alarm) == shown.get(e.id)}
+    for entry in entries:
         if entry.alarm is None or entry.silent or essence(entry.alarm) in given.get(entry.id, ()):
+            continue
+        if entry.seq < first.get(entry.id, 0):
             continue
         if not any(gap.since <= entry.at <= gap.until for gap in seen.gaps):
             yield entry
+
+
+def stamped(alarm: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """A state of an alarm, and when it was written."""
+    return alarm.get("lastUpdated"), essence(alarm)
 
 
 def run(seed: int, loop: str, *, span: float, transport: str, log: Log | None = None) -> Outcome:
