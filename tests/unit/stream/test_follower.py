@@ -172,6 +172,27 @@ async def test_overflow_is_recovered_once_the_consumer_has_caught_up():
         await stream.aclose()
 
 
+@pytest.mark.parametrize("overflow", ["recover", "conflate"])
+async def test_more_deletions_than_the_buffer_holds_are_all_given(overflow):
+    """A user deletes a thousand alarms while the consumer does something else for a second."""
+    fake = platform()
+    names = {str(n) for n in range(35)}
+    for name in names:
+        fake.data.write(name, "old")
+    async with Client() as client:
+        stream, _ = follow(client, fake, limit=10, snapshot=True, overflow=overflow)
+        await entered(stream, fake)
+        assert set(fold(await some(stream, 100))) == names
+        for name in names:
+            fake.tell_gone(name)
+        got = await some(stream, 60)
+        gone = [item.id for item in got if isinstance(item, Change) and item.action is Action.DELETE]
+        assert sorted(gone) == sorted(names)
+        (gap,) = [item for item in got if isinstance(item, Gap)]
+        assert gap.recovered >= 25
+        await stream.aclose()
+
+
 async def test_overflow_is_recovered_for_a_consumer_that_never_quite_catches_up():
     """It always has something to take, so that it never waits; yet nothing is left out, and gaps are told."""
     fake = platform()
