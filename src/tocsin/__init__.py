@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         StreamStats,
         Unset,
     )
+    from tocsin.xprotect.client import XProtect
 
 __all__ = [
     "UNSET",
@@ -110,6 +111,7 @@ __all__ = [
     "TransportError",
     "UnprocessableError",
     "Unset",
+    "XProtect",
     "__version__",
 ]
 
@@ -137,6 +139,7 @@ _HOMES = {
         "UNSET", "Action", "AlarmLike", "Change", "Gap", "Level", "Origin", "Phase", "StreamHealth",
         "StreamState", "StreamStats", "Unset",
     ),
+    "tocsin.xprotect.client": ("XProtect",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

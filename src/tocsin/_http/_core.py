@@ -33,7 +33,7 @@ from tocsin.models import UNSET, Unset
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -224,7 +224,7 @@ class HttpCore:
             for wire in wires:
                 await wire.aclose()
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, *, auth: Auth | Unset | None = UNSET) -> Response:
         """Send a request, again where that is safe, and read its answer whole.
 
         Cancelling it closes its connection; the client stays usable. Whether a write that was cancelled took
@@ -232,6 +232,8 @@ class HttpCore:
 
         Args:
             request: The request.
+            auth: Credentials instead of the client's, which need no log-in; None: without any. Such a request
+                passes no middleware.
 
         Returns:
             A 2xx answer.
@@ -245,7 +247,8 @@ class HttpCore:
         wire = self._shared.opened()
         timeouts = request.timeouts or self._timeouts
         flight = Flight(request.method, self.base_url + request.path, timeouts, self._headers)
-        return await within_total(flight, self._attempts(wire, request, flight))
+        attempt = wire.attempt if isinstance(auth, Unset) else partial(wire.apart, auth=auth)
+        return await within_total(flight, self._attempts(attempt, request, flight))
 
     async def _send_log_in(self, request: Request) -> Response:
         wire = self._shared.opened()
@@ -254,7 +257,7 @@ class HttpCore:
                 return await core.send(request)
         timeouts = request.timeouts or self._timeouts
         flight = Flight(request.method, self.base_url + request.path, timeouts, self._headers, safe=True)
-        return await within_total(flight, wire.unauthenticated(request, flight))
+        return await within_total(flight, wire.apart(request, flight))
 
     def on_new_token(self, listener: Callable[[], None]) -> None:
         """Have something called each time that a token was replaced by a new one.
@@ -277,16 +280,18 @@ class HttpCore:
         """What a server has said, on one line and without secrets."""
         return self._shared.route.redactor.clean(text)
 
-    async def _attempts(self, wire: Wire, request: Request, flight: Flight) -> Response:
+    async def _attempts(
+        self, attempt: Callable[[Request, Flight], Awaitable[Response]], request: Request, flight: Flight
+    ) -> Response:
         policy = request.retry or self._retry
         rng = self._shared.rng
         started = current_time()
 
-        def decide(error: BaseException, attempt: int) -> float | None:
+        def decide(error: BaseException, attempts: int) -> float | None:
             return wait_before_retry(
                 policy,
                 error,
-                attempt=attempt,
+                attempt=attempts,
                 elapsed=current_time() - started,
                 limit=flight.timeouts.total or float("inf"),
                 idempotent=request.may_repeat,
@@ -297,14 +302,14 @@ class HttpCore:
             log.debug("%s; trying again in %.2f s", error, wait)
 
         try:
-            return await wire.attempt(request, flight)
+            return await attempt(request, flight)
         except TocsinError as exc:
             wait = decide(exc, 1)
             if wait is None:
                 raise
             first = exc
         try:
-            return await retried(lambda: wire.attempt(request, flight), first, wait, decide, told)
+            return await retried(lambda: attempt(request, flight), first, wait, decide, told)
         finally:
             del first  # it holds this frame, and this frame must not hold it
 

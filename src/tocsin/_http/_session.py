@@ -118,7 +118,7 @@ class HttpSession:
         url = self._base + request.path
         flight = Flight("GET", url, request.timeouts or self._timeouts, self._headers, upgrades=True)
         try:
-            send = wire.unauthenticated if anonymous else wire.attempt
+            send = wire.apart if anonymous else wire.attempt
             response = await within_total(flight, send(request, flight))
         except BaseException:
             if flight.upgraded is not None:

@@ -156,14 +156,15 @@ class Wire:
             )
         return self._judged(response, flight)
 
-    async def unauthenticated(self, request: Request, flight: Flight) -> Response:
-        """Send a request without credentials and middleware, once: a log-in.
+    async def apart(self, request: Request, flight: Flight, auth: Auth | None = None) -> Response:
+        """Send a request with other credentials than the client's, or without, past the middleware: a log-in.
 
         Raises:
             TocsinError: Any answer but 2xx, or none.
         """
         flight.attempts += 1
-        return self._judged(await self._placed(request, flight), flight)
+        answer = self._placed(request, flight) if auth is None else self._authenticated(auth, request, flight)
+        return self._judged(await answer, flight)
 
     def _judged(self, response: Response, flight: Flight) -> Response:
         """Give a 2xx answer back, raise for any other."""

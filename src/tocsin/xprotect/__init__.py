@@ -1,0 +1,36 @@
+"""Milestone XProtect: its client, its credentials, its alarms."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tocsin.xprotect._login import BasicUser
+    from tocsin.xprotect.client import ClientOptions, XProtect
+
+__all__ = [
+    "BasicUser",
+    "ClientOptions",
+    "XProtect",
+]
+
+_HOMES = {
+    "tocsin.xprotect._login": ("BasicUser",),
+    "tocsin.xprotect.client": ("ClientOptions", "XProtect"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562)."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,52 @@
+"""The API Gateway of a site: requests below its REST base, wherever that is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tocsin._http._core import HttpCore
+    from tocsin._http._request import Request, Response
+    from tocsin.xprotect._discovery import Paths, Site
+
+__all__ = ["Gateway"]
+
+
+class Gateway:
+    """Sends requests to the REST services of one site.
+
+    Args:
+        core: Sends the requests.
+        site: Knows where the services are.
+    """
+
+    __slots__ = ("core", "site")
+
+    def __init__(self, core: HttpCore, site: Site) -> None:
+        self.core = core
+        self.site = site
+
+    async def paths(self) -> Paths:
+        """Where the services are; asked of the server when it is first needed.
+
+        Raises:
+            TocsinError: The server gave no answer, or is too old.
+        """
+        return self.site.known or await self.site.paths(partial(self.core.send, auth=None))
+
+    async def send(self, request: Request) -> Response:
+        """Send a request to the REST services.
+
+        Args:
+            request: Its path is below the REST base, such as ``/alarms``.
+
+        Returns:
+            A 2xx answer.
+
+        Raises:
+            TocsinError: Any other answer, or none.
+        """
+        paths = self.site.known or await self.paths()
+        return await self.core.send(replace(request, path=paths.rest + request.path))

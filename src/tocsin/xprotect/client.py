@@ -1,0 +1,255 @@
+"""The client of one XProtect site: owns the connections, the tasks and the token."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from tocsin._http._core import HttpCore
+from tocsin._http._entered import EnteredClient
+from tocsin._http._request import Timeouts
+from tocsin._http._retry import JITTER, RetryPolicy
+from tocsin._stream._backoff import ReconnectPolicy
+from tocsin._stream._owner import TaskOwner
+from tocsin._stream._policy import RecoveryPolicy
+from tocsin.errors import ConfigurationError
+from tocsin.models import UNSET, Unset
+from tocsin.xprotect._discovery import Site
+from tocsin.xprotect._following import Following
+from tocsin.xprotect._gateway import Gateway
+from tocsin.xprotect._login import BasicUser, Credentials, TokenAuth
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    import httpx
+
+    from tocsin._http._auth import Auth
+    from tocsin._http._request import Request, Response
+    from tocsin._http._transport import Certificate, Verify
+    from tocsin._http._wire import Middleware
+    from tocsin.xprotect.alarms import Alarms
+    from tocsin.xprotect.events import Events
+
+__all__ = ["ClientOptions", "XProtect"]
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of a client; see `XProtect`."""
+
+    name: str | None
+    timeouts: Timeouts
+    retry: RetryPolicy
+    reconnect: ReconnectPolicy
+    recovery: RecoveryPolicy
+    verify: Verify
+    cert: Certificate | None
+    proxy: str | None
+    trust_env: bool
+    headers: Mapping[str, str] | None
+    user_agent: str | None
+    transport_factory: Callable[[], httpx.AsyncBaseTransport] | None
+    middleware: Sequence[Middleware]
+    max_in_flight: int | None
+    open_timeout: float | None
+    close_timeout: float
+    clock: Callable[[], datetime] | None
+    rng: random.Random | None
+
+
+class XProtect(EnteredClient):
+    """An XProtect site. Enter it with `async with`, once, and leave it in the same task.
+
+    Leaving ends all its streams. An error in the block leaves as itself.
+
+    Args:
+        base_url: Where the management server with its API Gateway is, such as ``https://vms.example.com``.
+        auth: Who logs in: `BasicUser`, `WindowsUser` or `ClientCredentials`; or a `BearerAuth` for a token
+            that somebody else has obtained.
+        name: What changes are marked with as their `site`; by default the host.
+        timeouts: Time limits of each call.
+        retry: When failed calls are tried again.
+        reconnect: When a live channel that broke is tried again.
+        recovery: How streams find what live messages did not bring.
+        verify: False, a path to certificates, or an `ssl.SSLContext`, instead of the usual trust.
+        cert: A client certificate.
+        proxy: The URL of a proxy; None: as the environment says.
+        trust_env: Whether the environment's proxies are obeyed.
+        headers: Sent with each request.
+        user_agent: Instead of ``tocsin/<version>``.
+        transport_factory: Makes the httpx transports instead of us (docs/performance.md tells which we make).
+        middleware: ``async (request, call_next)``, called for each attempt.
+        max_in_flight: The most requests at a time; None: 32, or 8 on httpx's pool.
+        open_timeout: Seconds that entering a stream may take; None: for ever.
+        close_timeout: Seconds that taking leave of the server may take.
+        clock: Aware UTC now.
+        rng: Draws the jitter.
+
+    Raises:
+        ConfigurationError: An argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: Credentials | Auth | None,
+        *,
+        name: str | None = None,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        reconnect: ReconnectPolicy = ReconnectPolicy(),  # noqa: B008 - frozen
+        recovery: RecoveryPolicy = RecoveryPolicy(),  # noqa: B008 - frozen
+        verify: Verify = True,
+        cert: Certificate | None = None,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        headers: Mapping[str, str] | None = None,
+        user_agent: str | None = None,
+        transport_factory: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        middleware: Sequence[Middleware] = (),
+        max_in_flight: int | None = None,
+        open_timeout: float | None = 60.0,
+        close_timeout: float = 2.0,
+        clock: Callable[[], datetime] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        if open_timeout is not None and not open_timeout > 0:
+            raise ConfigurationError("open_timeout must be above 0 seconds, or None")
+        clock = clock or _utc_now
+        rng = rng or JITTER
+        site = Site()
+        self._core = HttpCore(
+            base_url,
+            auth=TokenAuth(auth, site) if isinstance(auth, Credentials) else auth,
+            timeouts=timeouts,
+            retry=retry,
+            headers=headers,
+            user_agent=user_agent,
+            verify=verify,
+            cert=cert,
+            proxy=proxy,
+            trust_env=trust_env,
+            transport_factory=transport_factory,
+            middleware=middleware,
+            max_in_flight=max_in_flight,
+            rng=rng,
+            clock=clock,
+        )
+        self._owner = TaskOwner("XProtect client")
+        self._view = False
+        self._following = Following(
+            gateway=Gateway(self._core, site),
+            owner=self._owner,
+            site=name or urlsplit(self._core.base_url).netloc,
+            reconnect=reconnect,
+            recovery=recovery,
+            clock=clock,
+            rng=rng,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+        )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
+        """Make a client from the environment: ``XPROTECT_URL``, ``XPROTECT_USER`` and ``XPROTECT_PASSWORD``.
+
+        Args:
+            environ: Instead of the process's environment.
+            options: Further options; they win over the environment.
+
+        Raises:
+            ConfigurationError: A variable is missing; it is named.
+        """
+        env = os.environ if environ is None else environ
+        for name in ("XPROTECT_URL", "XPROTECT_USER", "XPROTECT_PASSWORD"):
+            if not env.get(name):
+                raise ConfigurationError(f"the environment variable {name} is not set")
+        return cls(env["XPROTECT_URL"], BasicUser(env["XPROTECT_USER"], env["XPROTECT_PASSWORD"]), **options)
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        if self._view:
+            raise ConfigurationError("a view made by with_options() is not entered: enter the client itself")
+        async with self._core, self._owner.open():
+            yield self
+
+    @property
+    def alarms(self) -> Alarms:
+        """The alarms of the site."""
+        from tocsin.xprotect.alarms import Alarms
+
+        following = self._following
+        return Alarms(following.gateway, self._owner.start, clock=following.clock, following=following)
+
+    @property
+    def events(self) -> Events:
+        """The events of the site and the states of its devices."""
+        from tocsin.xprotect.events import Events
+
+        return Events(self._following)
+
+    async def send(self, request: Request) -> Response:
+        """Send any request to the REST services, with the credentials, limits and retries of this client.
+
+        For what tocsin has no words for, and for whoever wants the answer as it came. Cancelling it leaves
+        unknown whether a write took effect.
+
+        Args:
+            request: What to send, its path below the REST base; ``Request("GET", "/cameras")``.
+
+        Returns:
+            A 2xx answer: status, headers, body, `json()`.
+
+        Raises:
+            TocsinError: As every other call does; see `tocsin.errors`.
+        """
+        return await self._following.gateway.send(request)
+
+    @property
+    def site(self) -> str:
+        """What its changes are marked with."""
+        return self._following.site
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeouts | float | Unset = UNSET,
+        retry: RetryPolicy | Unset = UNSET,
+        headers: Mapping[str, str] | Unset = UNSET,
+    ) -> Self:
+        """Make a view with other options. It shares connections, token and streams with the client.
+
+        Args:
+            timeout: Limits instead of the client's; a number is the limit of a whole call in seconds.
+            retry: Instead of the client's.
+            headers: Added to the client's.
+
+        Raises:
+            ConfigurationError: An argument makes no sense.
+        """
+        if not isinstance(headers, Unset | Mapping):
+            raise ConfigurationError(
+                f"headers is a mapping from names to values, not {type(headers).__name__}"
+            )
+        if isinstance(timeout, int | float):
+            timeout = replace(self._core.timeouts, total=timeout)
+        view = object.__new__(type(self))
+        view._owner = self._owner
+        view._view = True
+        view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
+        gateway = Gateway(view._core, self._following.gateway.site)
+        view._following = replace(self._following, gateway=gateway)
+        return view
+
+    def __repr__(self) -> str:
+        return f"<XProtect {self._core.base_url}, site {self._following.site!r}>"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
