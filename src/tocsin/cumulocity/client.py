@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 from urllib.parse import urlsplit
 
 from tocsin._http._auth import BasicAuth, BearerAuth
 from tocsin._http._core import HttpCore
-from tocsin._http._entered import EnteredClient
 from tocsin._http._request import Timeouts
 from tocsin._http._retry import JITTER, RetryPolicy
 from tocsin._stream._backoff import ReconnectPolicy
-from tocsin._stream._owner import TaskOwner
+from tocsin._stream._client import PlatformClient, PlatformOptions, utc_now
 from tocsin._stream._policy import RecoveryPolicy
 from tocsin.bayeux._settings import SessionSettings
 from tocsin.cumulocity._login import OAuthInternal
@@ -31,7 +28,8 @@ from tocsin.models import UNSET, Unset
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     import httpx
 
@@ -50,35 +48,17 @@ _ALLOWANCE: Final = 10.0
 APPLICATION_HEADER: Final = "X-Cumulocity-Application-Key"
 
 
-class ClientOptions(TypedDict, total=False):
+class ClientOptions(PlatformOptions, total=False):
     """The options of a client; see `Cumulocity`."""
 
-    name: str | None
     tenant: str | None
     application_key: str | None
     processing_mode: ProcessingMode | str | None
-    timeouts: Timeouts
-    retry: RetryPolicy
-    reconnect: ReconnectPolicy
-    recovery: RecoveryPolicy
     advice_timeout: float
     liveness: float
-    verify: Verify
-    cert: Certificate | None
-    proxy: str | None
-    trust_env: bool
-    headers: Mapping[str, str] | None
-    user_agent: str | None
-    transport_factory: Callable[[], httpx.AsyncBaseTransport] | None
-    middleware: Sequence[Middleware]
-    max_in_flight: int | None
-    open_timeout: float | None
-    close_timeout: float
-    clock: Callable[[], datetime] | None
-    rng: random.Random | None
 
 
-class Cumulocity(EnteredClient):
+class Cumulocity(PlatformClient):
     """A Cumulocity tenant. Enter it with `async with`, once, and leave it in the same task.
 
     Leaving ends all its streams. An error in the block leaves as itself.
@@ -144,13 +124,11 @@ class Cumulocity(EnteredClient):
         clock: Callable[[], datetime] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if open_timeout is not None and not open_timeout > 0:
-            raise ConfigurationError("open_timeout must be above 0 seconds, or None")
         auth, tenant = _with_tenant(auth, tenant)
-        clock = clock or _utc_now
+        clock = clock or utc_now
         rng = rng or JITTER
         settings = _session(advice_timeout, liveness, close_timeout, reconnect)
-        self._core = HttpCore(
+        core = HttpCore(
             base_url,
             auth=auth,
             timeouts=timeouts,
@@ -167,8 +145,7 @@ class Cumulocity(EnteredClient):
             rng=rng,
             clock=clock,
         )
-        self._owner = TaskOwner("Cumulocity client")
-        self._view = False
+        super().__init__(core, "Cumulocity client", open_timeout)
         self._terms = WriteTerms(processing(processing_mode))
         self._following = Following(
             core=self._core,
@@ -205,13 +182,6 @@ class Cumulocity(EnteredClient):
         settings: ClientOptions = {"tenant": tenant, "application_key": env.get("APPLICATION_KEY") or None}
         settings.update(options)
         return cls(url, _env_auth(env), **settings)
-
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        if self._view:
-            raise ConfigurationError("a view made by with_options() is not entered: enter the client itself")
-        async with self._core, self._owner.open():
-            yield self
 
     @property
     def alarms(self) -> Alarms:
@@ -271,27 +241,15 @@ class Cumulocity(EnteredClient):
         Raises:
             ConfigurationError: An argument makes no sense.
         """
-        if not isinstance(headers, Unset | Mapping):
-            raise ConfigurationError(
-                f"headers is a mapping from names to values, not {type(headers).__name__}"
-            )
-        view = object.__new__(type(self))
-        view._owner = self._owner
-        if isinstance(timeout, int | float):
-            timeout = replace(self._core.timeouts, total=timeout)
-        if not isinstance(application_key, Unset):
+        if not isinstance(application_key, Unset) and isinstance(headers, Unset | Mapping):
             given = {} if isinstance(headers, Unset) else headers
             headers = {**given, APPLICATION_HEADER: application_key}
+        view = self._viewed(timeout, retry, headers)
         view._terms = self._terms
         if not isinstance(processing_mode, Unset):
             view._terms = replace(self._terms, mode=processing(processing_mode))
-        view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
         view._following = replace(self._following, core=view._core)
-        view._view = True
         return view
-
-    def __repr__(self) -> str:
-        return f"<Cumulocity {self._core.base_url}, site {self._following.site!r}>"
 
 
 def _session(
@@ -333,7 +291,3 @@ def _env_auth(env: Mapping[str, str]) -> Auth:
             )
         raise ConfigurationError(f"the environment variable {missing} is not set, nor is C8Y_TOKEN")
     return BasicAuth(user, password)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)

@@ -152,8 +152,8 @@ class TokenAuth:
 
     def _take(self, body: Any) -> None:
         """Take the token out of the answer to a log-in."""
-        found = body if isinstance(body, dict) else {}
-        token, lifetime = found.get("access_token"), found.get("expires_in")
+        found: dict[str, Any] = body if isinstance(body, dict) else {}
+        token, lifetime = found.get("access_token"), found.get("expires_in", 0)
         if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
             raise ProtocolError("the answer to the log-in has no access_token that can be sent")
         self._headers = (("Authorization", f"Bearer {token}"),)

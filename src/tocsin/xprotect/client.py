@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 from urllib.parse import urlsplit
 
 from tocsin._http._core import HttpCore
-from tocsin._http._entered import EnteredClient
 from tocsin._http._request import Timeouts
 from tocsin._http._retry import JITTER, RetryPolicy
 from tocsin._stream._backoff import ReconnectPolicy
-from tocsin._stream._owner import TaskOwner
+from tocsin._stream._client import PlatformClient, PlatformOptions, utc_now
 from tocsin._stream._policy import RecoveryPolicy
 from tocsin.errors import ConfigurationError
 from tocsin.models import UNSET, Unset
@@ -26,7 +22,8 @@ from tocsin.xprotect._login import BasicUser, Credentials, TokenAuth
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     import httpx
 
@@ -40,30 +37,11 @@ if TYPE_CHECKING:
 __all__ = ["ClientOptions", "XProtect"]
 
 
-class ClientOptions(TypedDict, total=False):
+class ClientOptions(PlatformOptions, total=False):
     """The options of a client; see `XProtect`."""
 
-    name: str | None
-    timeouts: Timeouts
-    retry: RetryPolicy
-    reconnect: ReconnectPolicy
-    recovery: RecoveryPolicy
-    verify: Verify
-    cert: Certificate | None
-    proxy: str | None
-    trust_env: bool
-    headers: Mapping[str, str] | None
-    user_agent: str | None
-    transport_factory: Callable[[], httpx.AsyncBaseTransport] | None
-    middleware: Sequence[Middleware]
-    max_in_flight: int | None
-    open_timeout: float | None
-    close_timeout: float
-    clock: Callable[[], datetime] | None
-    rng: random.Random | None
 
-
-class XProtect(EnteredClient):
+class XProtect(PlatformClient):
     """An XProtect site. Enter it with `async with`, once, and leave it in the same task.
 
     Leaving ends all its streams. An error in the block leaves as itself.
@@ -119,12 +97,10 @@ class XProtect(EnteredClient):
         clock: Callable[[], datetime] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if open_timeout is not None and not open_timeout > 0:
-            raise ConfigurationError("open_timeout must be above 0 seconds, or None")
-        clock = clock or _utc_now
+        clock = clock or utc_now
         rng = rng or JITTER
         site = Site()
-        self._core = HttpCore(
+        core = HttpCore(
             base_url,
             auth=TokenAuth(auth, site) if isinstance(auth, Credentials) else auth,
             timeouts=timeouts,
@@ -141,8 +117,7 @@ class XProtect(EnteredClient):
             rng=rng,
             clock=clock,
         )
-        self._owner = TaskOwner("XProtect client")
-        self._view = False
+        super().__init__(core, "XProtect client", open_timeout)
         self._following = Following(
             gateway=Gateway(self._core, site),
             owner=self._owner,
@@ -171,13 +146,6 @@ class XProtect(EnteredClient):
             if not env.get(name):
                 raise ConfigurationError(f"the environment variable {name} is not set")
         return cls(env["XPROTECT_URL"], BasicUser(env["XPROTECT_USER"], env["XPROTECT_PASSWORD"]), **options)
-
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        if self._view:
-            raise ConfigurationError("a view made by with_options() is not entered: enter the client itself")
-        async with self._core, self._owner.open():
-            yield self
 
     @property
     def alarms(self) -> Alarms:
@@ -233,23 +201,7 @@ class XProtect(EnteredClient):
         Raises:
             ConfigurationError: An argument makes no sense.
         """
-        if not isinstance(headers, Unset | Mapping):
-            raise ConfigurationError(
-                f"headers is a mapping from names to values, not {type(headers).__name__}"
-            )
-        if isinstance(timeout, int | float):
-            timeout = replace(self._core.timeouts, total=timeout)
-        view = object.__new__(type(self))
-        view._owner = self._owner
-        view._view = True
-        view._core = self._core.with_options(timeouts=timeout, retry=retry, headers=headers)
+        view = self._viewed(timeout, retry, headers)
         gateway = Gateway(view._core, self._following.gateway.site)
         view._following = replace(self._following, gateway=gateway)
         return view
-
-    def __repr__(self) -> str:
-        return f"<XProtect {self._core.base_url}, site {self._following.site!r}>"
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
