@@ -17,7 +17,7 @@ from anyio.lowlevel import current_token
 from tocsin._http._arguments import check_hooks, check_kinds, encoded
 from tocsin._http._auth import LoginAuth
 from tocsin._http._login import LogIns
-from tocsin._http._login_route import login_core
+from tocsin._http._login_route import login_route
 from tocsin._http._proxies import find_proxy
 from tocsin._http._redact import Redactor, guard_logs, header_secrets
 from tocsin._http._request import Timeouts
@@ -76,7 +76,7 @@ class _Shared:
         self.max_in_flight = max_in_flight
         self.rng = rng
         self.state = _State.NEW
-        self.log_in_by: Callable[[], HttpCore] | None = None
+        self.log_in_by: Callable[[Request], Awaitable[Response]] | None = None
         self.loop: EventLoopToken | None = None
         self.wire: Wire | None = None
         self.wires: list[Wire] = []
@@ -183,9 +183,10 @@ class HttpCore:
             make = partial(
                 HttpCore, timeouts=timeouts, headers=headers, user_agent=user_agent, verify=verify,
                 proxy=proxy, trust_env=trust_env, transport_factory=transport_factory, clock=clock,
+                max_in_flight=1,
             )  # fmt: skip
             injected = transport_factory is not None
-            self._shared.log_in_by = login_core(auth, base, verify, make, injected=injected)
+            self._shared.log_in_by = login_route(auth, base, tls, make, injected=injected)
 
     @property
     def timeouts(self) -> Timeouts:
@@ -253,8 +254,7 @@ class HttpCore:
     async def _send_log_in(self, request: Request) -> Response:
         wire = self._shared.opened()
         if self._shared.log_in_by is not None:
-            async with self._shared.log_in_by() as core:
-                return await core.send(request)
+            return await self._shared.log_in_by(request)
         timeouts = request.timeouts or self._timeouts
         flight = Flight(request.method, self.base_url + request.path, timeouts, self._headers, safe=True)
         return await within_total(flight, wire.apart(request, flight))

@@ -1,57 +1,62 @@
-"""Log-ins that do not go over the client's own connections: a certificate is shown at a port of its own."""
+"""Log-ins that do not go over the client's own connections.
+
+A certificate is shown at a port of its own, and NTLM speaks of one connection, which nobody else may use.
+"""
 
 from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tocsin.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from tocsin._http._auth import LoginAuth
+    from tocsin._http._auth import Auth, LoginAuth
     from tocsin._http._core import HttpCore
-    from tocsin._http._transport import Certificate, Verify
+    from tocsin._http._request import Request, Response
+    from tocsin._http._transport import Certificate, TlsSettings
     from tocsin._http._url import BaseUrl
 
-__all__ = ["LoginEndpoint", "login_core"]
+__all__ = ["LoginEndpoint", "login_route"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LoginEndpoint:
-    """Where to log in, on the host of the client's base URL.
+    """Where and how to log in, on the host of the client's base URL.
 
     Attributes:
-        port: The port.
+        port: The port; None: the client's.
         cert: The client certificate that is shown there.
+        auth: The credentials of the log-in itself, whose requests all go over one connection.
     """
 
-    port: int
-    cert: Certificate
+    port: int | None = None
+    cert: Certificate | None = None
+    auth: Auth | None = None
 
     def __repr__(self) -> str:
         return f"LoginEndpoint(port={self.port})"
 
 
 class _Make(Protocol):
-    def __call__(self, base_url: str, *, cert: Certificate) -> HttpCore: ...
+    def __call__(self, base_url: str, *, cert: Certificate | None) -> HttpCore: ...
 
 
-def login_core(
-    auth: LoginAuth, base: BaseUrl, verify: Verify, make: _Make, *, injected: bool
-) -> Callable[[], HttpCore] | None:
-    """What makes the core for one log-in; None where log-ins go over the client's own connections.
+def login_route(
+    auth: LoginAuth, base: BaseUrl, tls: TlsSettings, make: _Make, *, injected: bool
+) -> Callable[[Request], Awaitable[Response]] | None:
+    """What sends one request of a log-in; None where log-ins go over the client's own connections.
 
     The certificate is read again each time: devices renew theirs.
 
     Args:
         auth: The credentials.
         base: Where the client's requests go.
-        verify: Whom the client trusts.
-        make: Makes a core with the client's other settings.
+        tls: Whom the client trusts, and what it shows elsewhere.
+        make: Makes a core with the client's other settings, for one request at a time.
         injected: Whether the transport is the user's, who sees to TLS himself.
 
     Raises:
@@ -60,10 +65,17 @@ def login_core(
     endpoint = auth.endpoint
     if endpoint is None:
         return None
-    if base.scheme != "https" and not injected:
+    if endpoint.cert is not None and base.scheme != "https" and not injected:
         raise ConfigurationError("a certificate is shown within TLS only: give an https:// base URL")
-    if isinstance(verify, ssl.SSLContext):
+    if endpoint.cert is not None and isinstance(tls.verify, ssl.SSLContext):
         raise ConfigurationError(
             "log-ins by certificate need a TLS context of their own: give verify as a path to the authorities"
         )
-    return partial(make, replace(base, port=endpoint.port).text, cert=endpoint.cert)
+    there = replace(base, port=endpoint.port or base.port).text
+    cert = endpoint.cert or tls.cert
+
+    async def send(request: Request) -> Response:
+        async with make(there, cert=cert) as core:
+            return await core.send(request, auth=endpoint.auth)
+
+    return send

@@ -49,6 +49,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1\2{HIDDEN}",
     ),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), HIDDEN),  # a JSON web token
+    (re.compile(r"\bTlRMTVNTUA[\w+/-]*=*"), HIDDEN),  # a message of NTLM: passwords can be guessed from it
     (re.compile(r"(://)[^/\s@'\"<>]+@"), rf"\1{HIDDEN}@"),  # user information in a URL
     (
         re.compile(
@@ -198,6 +199,8 @@ _LOGGERS = (
     "httpcore.http2",
     "httpcore.proxy",
     "httpcore.socks",
+    "spnego._negotiate",
+    "spnego._ntlm",
 )
 
 

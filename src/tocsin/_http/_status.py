@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from tocsin._http._html import html_title, looks_like_html
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["retry_after", "status_error"]
 
+_DETAILS: Final = 5
 _STATUSES: dict[int, type[StatusError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -141,10 +142,24 @@ def _words(response: Response) -> tuple[str | None, str | None, str | None]:
         return next((cleaned for value in found if (cleaned := clean(value))), None)
 
     inner = data["error"] if isinstance(data.get("error"), dict) else data
+    details = [part for part in _listed(inner.get("details")) if isinstance(part, dict)]
     message = text(data, "message", "error_description", "detail", "title") or text(
         inner, "message", "errorText"
     )
+    if message is None and details:
+        message = "; ".join(filter(None, (text(part, "errorText", "errorTextId") for part in details)))
+        message = clean(message) or None
     error = text(data, "error") or text(inner, "code")
+    if error is None:
+        error = next((found for part in details if (found := text(part, "errorTextId"))), None)
+    # Beside an OAuth error (RFC 6749 §5.2): whether a password is wrong or an account is locked.
+    if message is not None and (code := text(data, "error_code")) is not None and code not in message:
+        message = f"{message} ({code})"
     if error is None and message is None:
         message = clean(body[:4096].decode("utf-8", "replace")) or None
     return error, message, text(data, "info")
+
+
+def _listed(value: object) -> list[Any]:
+    """A list, if it is one; an error has a few details, and no more are read."""
+    return value[:_DETAILS] if isinstance(value, list) else []

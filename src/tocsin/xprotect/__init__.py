@@ -6,17 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tocsin.xprotect._login import BasicUser
+    from tocsin._http._auth import BearerAuth
+    from tocsin.xprotect._login import BasicUser, ClientCredentials, WindowsUser
     from tocsin.xprotect.client import ClientOptions, XProtect
 
 __all__ = [
     "BasicUser",
+    "BearerAuth",
+    "ClientCredentials",
     "ClientOptions",
+    "WindowsUser",
     "XProtect",
 ]
 
 _HOMES = {
-    "tocsin.xprotect._login": ("BasicUser",),
+    "tocsin._http._auth": ("BearerAuth",),
+    "tocsin.xprotect._login": ("BasicUser", "ClientCredentials", "WindowsUser"),
     "tocsin.xprotect.client": ("ClientOptions", "XProtect"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

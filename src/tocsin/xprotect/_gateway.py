@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tocsin.errors import StatusError
+
 if TYPE_CHECKING:
     from tocsin._http._core import HttpCore
     from tocsin._http._request import Request, Response
@@ -46,7 +48,20 @@ class Gateway:
             A 2xx answer.
 
         Raises:
+            ConfigurationError: There is no API Gateway.
             TocsinError: Any other answer, or none.
         """
         paths = self.site.known or await self.paths()
-        return await self.core.send(replace(request, path=paths.rest + request.path))
+        below = replace(request, path=paths.rest + request.path)
+        if not self.site.doubtful:
+            return await self.core.send(below)
+        try:
+            response = await self.core.send(below)
+        except StatusError as error:
+            absent = self.site.without_gateway(error)
+            if absent is None:
+                raise
+        else:
+            self.site.doubtful = False
+            return response
+        raise absent

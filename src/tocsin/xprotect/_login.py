@@ -6,52 +6,84 @@ Source: reference `xprotect.md` 1.2 to 1.4.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self, runtime_checkable
+from abc import ABC, abstractmethod
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
 
 from tocsin._http._login import log_in_refused
+from tocsin._http._login_route import LoginEndpoint
 from tocsin._http._request import Request, is_number
-from tocsin.errors import ConfigurationError, ProtocolError, StatusError
+from tocsin._http._retry import RetryPolicy
+from tocsin.errors import AuthenticationError, ConfigurationError, ProtocolError, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from datetime import datetime
 
+    from tocsin._http._auth import Auth
     from tocsin._http._request import Response
     from tocsin.xprotect._discovery import Paths, Site
 
-__all__ = ["BasicUser", "Credentials", "TokenAuth"]
+__all__ = ["BasicUser", "ClientCredentials", "Credentials", "TokenAuth", "WindowsUser"]
 
 _FORM: Final = (("Content-Type", "application/x-www-form-urlencoded"),)
 _CLIENT: Final = "GrantValidatorClient"
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
+_FINAL: Final = frozenset({"invalid_grant", "invalid_client"})
+_SAID: Final = re.compile(r"LockedOut|InvalidCredential|invalid_username_or_password", re.IGNORECASE)
+_LOCKED: Final = re.compile(r"LockedOut", re.IGNORECASE)
 _PASSING: Final = frozenset({408, 425, 429})
 
 
-@runtime_checkable
-class Credentials(Protocol):
-    """What a site exchanges for a token."""
+class Credentials(ABC):
+    """What a site exchanges for a token.
 
-    @property
-    def name(self) -> str:
-        """Who it is, for messages."""
-        ...
+    Args:
+        name: Who it is, for messages.
+        secret: What nobody may see.
+    """
+
+    __slots__ = ("_secret", "name")
+
+    def __init__(self, name: str, secret: str) -> None:
+        self.name = name
+        self._secret = secret
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Texts that must never be shown."""
-        ...
+        return (self._secret,)
 
+    @abstractmethod
     def grant(self, paths: Paths) -> tuple[str, dict[str, str]]:
-        """Where the token is asked for, and by which form."""
-        ...
+        """Where the token is asked for, and by which form.
+
+        Args:
+            paths: Where the site's services are.
+        """
+
+    def handshake(self, host: str) -> Auth | None:
+        """What the asking itself has to show; None: the form is enough.
+
+        Args:
+            host: The server's name.
+        """
+        del host
+        return None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, ***)"
 
 
-class BasicUser:
+class BasicUser(Credentials):
     """A user that XProtect itself keeps (a "basic user").
 
-    Source: MIP VMS API, "Get an access token"; reference `xprotect.md` 1.2.
+    Each client logs in for itself, at its first call. A log-in that the site refuses is not tried again by
+    that client: a wrong password that is sent again and again locks the account.
+
+    Source: reference `xprotect.md` 1.2 (``grant_type=password``).
 
     Args:
         user: The user name.
@@ -61,22 +93,20 @@ class BasicUser:
         ConfigurationError: A value is empty or no text, or cannot be sent.
     """
 
-    __slots__ = ("_password", "user")
+    __slots__ = ()
 
     def __init__(self, user: str, password: str) -> None:
-        check_texts("BasicUser", user=user, password=password)
-        self.user = user
-        self._password = password
+        _check("BasicUser", user=user, password=password)
+        if "\\" in user:
+            raise ConfigurationError(
+                "BasicUser: a user with a domain is a Windows user: give WindowsUser(...)"
+            )
+        super().__init__(user, password)
 
     @property
-    def name(self) -> str:
+    def user(self) -> str:
         """The user name."""
-        return self.user
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The password."""
-        return (self._password,)
+        return self.name
 
     def grant(self, paths: Paths) -> tuple[str, dict[str, str]]:
         """Where the token is asked for, and by which form.
@@ -84,11 +114,91 @@ class BasicUser:
         Args:
             paths: Where the site's services are.
         """
-        form = {"grant_type": "password", "username": self.user, "password": self._password}
+        form = {"grant_type": "password", "username": self.name, "password": self._secret}
         return paths.token, {**form, "client_id": _CLIENT}
 
-    def __repr__(self) -> str:
-        return f"BasicUser({self.user!r}, password=***)"
+
+class WindowsUser(Credentials):
+    r"""A user of Windows or Active Directory, who logs in by NTLM. Needs the extra ``tocsin[ntlm]``.
+
+    The password is not sent: the log-in answers a challenge, on a connection of its own. Log-ins that are
+    refused are not tried again; see `BasicUser`.
+
+    Source: reference `xprotect.md` 1.2 (``grant_type=windows_credentials``).
+
+    Args:
+        user: ``DOMAIN\user``, or ``user@domain``.
+        password: The password.
+
+    Raises:
+        ConfigurationError: A value is empty or no text, or cannot be sent; or the extra is not installed.
+    """
+
+    __slots__ = ("_make",)
+
+    def __init__(self, user: str, password: str) -> None:
+        _check("WindowsUser", user=user, password=password)
+        try:
+            from tocsin.xprotect._ntlm import NtlmAuth
+        except ImportError:
+            raise ConfigurationError("Windows users need the extra ntlm: pip install tocsin[ntlm]") from None
+        super().__init__(user, password)
+        self._make = NtlmAuth
+
+    @property
+    def user(self) -> str:
+        """The user name with its domain."""
+        return self.name
+
+    def grant(self, paths: Paths) -> tuple[str, dict[str, str]]:
+        """Where the token is asked for, past the gateway, which does not hand NTLM on.
+
+        Args:
+            paths: Where the site's services are.
+        """
+        return paths.windows_token, {"grant_type": "windows_credentials", "client_id": _CLIENT}
+
+    def handshake(self, host: str) -> Auth:
+        """NTLM.
+
+        Args:
+            host: The server's name.
+        """
+        return self._make(self.name, self._secret, host)
+
+
+class ClientCredentials(Credentials):
+    """An application that the site knows by an id and a secret. Its token has all rights.
+
+    Source: reference `xprotect.md` 1.2 (``grant_type=client_credentials``).
+
+    Args:
+        client_id: The id.
+        client_secret: The secret.
+
+    Raises:
+        ConfigurationError: A value is empty or no text, or cannot be sent.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, client_id: str, client_secret: str) -> None:
+        _check("ClientCredentials", client_id=client_id, client_secret=client_secret)
+        super().__init__(client_id, client_secret)
+
+    @property
+    def client_id(self) -> str:
+        """The id."""
+        return self.name
+
+    def grant(self, paths: Paths) -> tuple[str, dict[str, str]]:
+        """Where the token is asked for, and by which form.
+
+        Args:
+            paths: Where the site's services are.
+        """
+        form = {"grant_type": "client_credentials", "client_id": self.name, "client_secret": self._secret}
+        return paths.windows_token, {**form, "scope": "managementserver"}
 
 
 class TokenAuth:
@@ -99,14 +209,15 @@ class TokenAuth:
         site: Knows where.
     """
 
-    endpoint: ClassVar[None] = None
-
-    __slots__ = ("_credentials", "_headers", "_site", "given", "lifetime", "secrets")
+    __slots__ = ("_credentials", "_headers", "_refused", "_site", "endpoint", "given", "lifetime", "secrets")
 
     def __init__(self, credentials: Credentials, site: Site) -> None:
         self._credentials = credentials
         self._site = site
         self._headers: tuple[tuple[str, str], ...] = ()
+        self._refused: AuthenticationError | None = None
+        handshake = credentials.handshake(site.host)
+        self.endpoint = None if handshake is None else LoginEndpoint(auth=handshake)
         self.lifetime: float | None = None
         self.given = 0
         self.secrets: tuple[str, ...] = credentials.secrets
@@ -128,27 +239,50 @@ class TokenAuth:
     ) -> None:
         """Get a token. Called by the client, which sees to it that there is one log-in at a time.
 
+        Credentials that were refused once are not sent again: each time would count towards a lock-out.
+
         Args:
             send: Sends a request to the site, once.
             clock: Aware UTC now.
 
         Raises:
             AuthenticationError: The site refused the log-in.
+            ConfigurationError: There is no API Gateway, or the site is too old.
             TocsinError: The server gave no answer, or one that holds no token.
         """
-        del clock
-        path, form = self._credentials.grant(await self._site.paths(send))
+        del clock  # `expires_in` counts from the answer
+        if self._refused is not None:
+            raise copy(self._refused).with_traceback(None)
+        paths = await self._site.paths(send)
+        path, form = self._credentials.grant(paths)
         body = urlencode(form).encode("ascii")
         try:
-            response = await send(Request("POST", path, body=body, headers=_FORM))
+            response = await send(Request("POST", path, body=body, headers=_FORM, retry=RetryPolicy.none()))
         except StatusError as error:
             if error.status in _PASSING or (error.status >= 500 and error.status != 501):
                 raise
-            refused = log_in_refused(f"the log-in of {self._credentials.name!r} was refused: {error}", error)
+            failure = self._site.without_gateway(error) or self._refusal(error)
         else:
             self._take(response.json())
+            if path == paths.token:  # which is the gateway's
+                self._site.doubtful = False
             return
-        raise refused
+        raise failure
+
+    def _refusal(self, error: StatusError) -> AuthenticationError:
+        """The error for a log-in that was refused; what is said of the credentials themselves is kept."""
+        name = self._credentials.name
+        final = error.status == 401 or error.error in _FINAL or _SAID.search(error.message or "") is not None
+        if _LOCKED.search(error.message or ""):
+            text = f"the account of {name!r} is locked out: an administrator has to unlock it: {error}"
+        else:
+            text = f"the log-in of {name!r} was refused: {error}"
+        if final:
+            text += "; it is not tried again by this client, which could lock the account"
+        refused = log_in_refused(text, error)
+        if final:
+            self._refused = refused
+        return refused
 
     def _take(self, body: Any) -> None:
         """Take the token out of the answer to a log-in."""
@@ -166,7 +300,7 @@ class TokenAuth:
         return f"TokenAuth({self._credentials!r})"
 
 
-def check_texts(what: str, **texts: object) -> None:
+def _check(what: str, **texts: object) -> None:
     """Refuse what no log-in can send.
 
     Raises:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self, Unpack
 from urllib.parse import urlsplit
 
+from tocsin._http._auth import Auth, BasicAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._request import Timeouts
 from tocsin._http._retry import JITTER, RetryPolicy
@@ -18,7 +19,7 @@ from tocsin.models import UNSET, Unset
 from tocsin.xprotect._discovery import Site
 from tocsin.xprotect._following import Following
 from tocsin.xprotect._gateway import Gateway
-from tocsin.xprotect._login import BasicUser, Credentials, TokenAuth
+from tocsin.xprotect._login import BasicUser, Credentials, TokenAuth, WindowsUser
 
 if TYPE_CHECKING:
     import random
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tocsin._http._auth import Auth
     from tocsin._http._request import Request, Response
     from tocsin._http._transport import Certificate, Verify
     from tocsin._http._wire import Middleware
@@ -99,10 +99,10 @@ class XProtect(PlatformClient):
     ) -> None:
         clock = clock or utc_now
         rng = rng or JITTER
-        site = Site()
+        site = Site(base_url)
         core = HttpCore(
-            base_url,
-            auth=TokenAuth(auth, site) if isinstance(auth, Credentials) else auth,
+            site.base_url,
+            auth=_auth(auth, site),
             timeouts=timeouts,
             retry=retry,
             headers=headers,
@@ -132,20 +132,23 @@ class XProtect(PlatformClient):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
-        """Make a client from the environment: ``XPROTECT_URL``, ``XPROTECT_USER`` and ``XPROTECT_PASSWORD``.
+        """Make a client from the environment.
+
+        ``XPROTECT_URL``, ``XPROTECT_USER`` and ``XPROTECT_PASSWORD``; ``XPROTECT_AUTH`` is ``basic`` or
+        ``windows``, and without it a user with a backslash is one of Windows.
 
         Args:
             environ: Instead of the process's environment.
             options: Further options; they win over the environment.
 
         Raises:
-            ConfigurationError: A variable is missing; it is named.
+            ConfigurationError: A variable is missing or makes no sense; it is named.
         """
         env = os.environ if environ is None else environ
         for name in ("XPROTECT_URL", "XPROTECT_USER", "XPROTECT_PASSWORD"):
             if not env.get(name):
                 raise ConfigurationError(f"the environment variable {name} is not set")
-        return cls(env["XPROTECT_URL"], BasicUser(env["XPROTECT_USER"], env["XPROTECT_PASSWORD"]), **options)
+        return cls(env["XPROTECT_URL"], _env_auth(env), **options)
 
     @property
     def alarms(self) -> Alarms:
@@ -205,3 +208,27 @@ class XProtect(PlatformClient):
         gateway = Gateway(view._core, self._following.gateway.site)
         view._following = replace(self._following, gateway=gateway)
         return view
+
+
+def _auth(auth: object, site: Site) -> Auth | None:
+    """What gives the requests their token.
+
+    Raises:
+        ConfigurationError: Credentials of another kind of platform.
+    """
+    if isinstance(auth, Credentials):
+        return TokenAuth(auth, site)
+    if auth is not None and (isinstance(auth, type | BasicAuth) or not isinstance(auth, Auth)):
+        raise ConfigurationError(
+            "auth is BasicUser(user, password), WindowsUser(user, password), ClientCredentials(id, secret) "
+            f"or BearerAuth(token), not {'a class' if isinstance(auth, type) else type(auth).__name__}"
+        )
+    return auth
+
+
+def _env_auth(env: Mapping[str, str]) -> Credentials:
+    user, password = env["XPROTECT_USER"], env["XPROTECT_PASSWORD"]
+    kind = env.get("XPROTECT_AUTH") or ("windows" if "\\" in user else "basic")
+    if kind not in {"basic", "windows"}:
+        raise ConfigurationError("the environment variable XPROTECT_AUTH is basic or windows")
+    return WindowsUser(user, password) if kind == "windows" else BasicUser(user, password)
