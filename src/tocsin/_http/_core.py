@@ -183,7 +183,6 @@ class HttpCore:
             make = partial(
                 HttpCore, timeouts=timeouts, headers=headers, user_agent=user_agent, verify=verify,
                 proxy=proxy, trust_env=trust_env, transport_factory=transport_factory, clock=clock,
-                max_in_flight=1,
             )  # fmt: skip
             injected = transport_factory is not None
             self._shared.log_in_by = login_route(auth, base, tls, make, injected=injected)

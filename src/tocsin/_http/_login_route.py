@@ -42,7 +42,7 @@ class LoginEndpoint:
 
 
 class _Make(Protocol):
-    def __call__(self, base_url: str, *, cert: Certificate | None) -> HttpCore: ...
+    def __call__(self, base_url: str, *, cert: Certificate | None, max_in_flight: int) -> HttpCore: ...
 
 
 def login_route(
@@ -56,7 +56,7 @@ def login_route(
         auth: The credentials.
         base: Where the client's requests go.
         tls: Whom the client trusts, and what it shows elsewhere.
-        make: Makes a core with the client's other settings, for one request at a time.
+        make: Makes a core with the client's other settings.
         injected: Whether the transport is the user's, who sees to TLS himself.
 
     Raises:
@@ -75,7 +75,7 @@ def login_route(
     cert = endpoint.cert or tls.cert
 
     async def send(request: Request) -> Response:
-        async with make(there, cert=cert) as core:
+        async with make(there, cert=cert, max_in_flight=1) as core:
             return await core.send(request, auth=endpoint.auth)
 
     return send

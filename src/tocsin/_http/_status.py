@@ -147,8 +147,8 @@ def _words(response: Response) -> tuple[str | None, str | None, str | None]:
         inner, "message", "errorText"
     )
     if message is None and details:
-        message = "; ".join(filter(None, (text(part, "errorText", "errorTextId") for part in details)))
-        message = clean(message) or None
+        said = ((text(part, "property", "propertyName"), text(part, "errorText")) for part in details)
+        message = "; ".join(": ".join(filter(None, pair)) for pair in said if pair[1]) or None
     error = text(data, "error") or text(inner, "code")
     if error is None:
         error = next((found for part in details if (found := text(part, "errorTextId"))), None)

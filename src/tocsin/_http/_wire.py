@@ -138,11 +138,8 @@ class Wire:
         flight.attempts += 1
 
         async def exchange(request: Request) -> Response:
-            auth = self._route.auth
-            if auth is None:
-                return await self._placed(request, flight)
-            logins = self._route.logins
-            if logins is None:
+            auth, logins = self._route.auth, self._route.logins
+            if auth is None or logins is None:
                 return await self._authenticated(auth, request, flight)
             return await self._logged_in(auth, logins, request, flight)
 
@@ -163,8 +160,7 @@ class Wire:
             TocsinError: Any answer but 2xx, or none.
         """
         flight.attempts += 1
-        answer = self._placed(request, flight) if auth is None else self._authenticated(auth, request, flight)
-        return self._judged(await answer, flight)
+        return self._judged(await self._authenticated(auth, request, flight), flight)
 
     def _judged(self, response: Response, flight: Flight) -> Response:
         """Give a 2xx answer back, raise for any other."""
@@ -190,7 +186,9 @@ class Wire:
             logins.refused(version)
         return response
 
-    async def _authenticated(self, auth: Auth, request: Request, flight: Flight) -> Response:
+    async def _authenticated(self, auth: Auth | None, request: Request, flight: Flight) -> Response:
+        if auth is None:
+            return await self._placed(request, flight)
         flow = auth.flow(request)
         try:
             request = next(flow)

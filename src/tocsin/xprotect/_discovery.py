@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from anyio import Lock
 
 from tocsin._http._request import Request
+from tocsin._http._retry import RetryPolicy
 from tocsin._http._url import BaseUrl
 from tocsin.errors import ConfigurationError, ProtocolError, ServerError, StatusError
 
@@ -191,7 +192,7 @@ class Site:
         for host in found.strangers:
             log.info("%s names services at %s: that host is not asked", self.base_url, host)
         try:
-            about = await _asked(send, found.issuer + _OPENID)
+            about = await _asked(send, found.issuer + _OPENID, RetryPolicy.none())  # it can be done without
         except StatusError:
             about = None
         paths = read_issuer(about, self.base_url, found.paths)
@@ -204,7 +205,7 @@ class Site:
         return paths
 
 
-async def _asked(send: Send, path: str) -> Any:
+async def _asked(send: Send, path: str, retry: RetryPolicy | None = None) -> Any:
     """The object at a well-known address; None if nothing that can be read stands there.
 
     Raises:
@@ -212,7 +213,7 @@ async def _asked(send: Send, path: str) -> Any:
         StatusError: The answer was a failure.
     """
     try:
-        data = (await send(Request("GET", path, max_bytes=_MAX_BYTES))).json()
+        data = (await send(Request("GET", path, retry=retry, max_bytes=_MAX_BYTES))).json()
     except ProtocolError as error:
         log.debug("nothing to be read at %s: %s", path, error.reason)
         return None

@@ -29,6 +29,7 @@ __all__ = ["BasicUser", "ClientCredentials", "Credentials", "TokenAuth", "Window
 
 _FORM: Final = (("Content-Type", "application/x-www-form-urlencoded"),)
 _CLIENT: Final = "GrantValidatorClient"
+_LONGEST: Final = 1e9  # seconds
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _FINAL: Final = frozenset({"invalid_grant", "invalid_client"})
@@ -97,10 +98,6 @@ class BasicUser(Credentials):
 
     def __init__(self, user: str, password: str) -> None:
         _check("BasicUser", user=user, password=password)
-        if "\\" in user:
-            raise ConfigurationError(
-                "BasicUser: a user with a domain is a Windows user: give WindowsUser(...)"
-            )
         super().__init__(user, password)
 
     @property
@@ -293,7 +290,7 @@ class TokenAuth:
         self._headers = (("Authorization", f"Bearer {token}"),)
         given = self._credentials.secrets
         self.secrets = (*given, *[text for text in self.secrets if text not in given][-7:], token)
-        self.lifetime = float(lifetime) if is_number(lifetime) and lifetime > 0 else None
+        self.lifetime = float(min(lifetime, _LONGEST)) if is_number(lifetime) and lifetime > 0 else None
         self.given += 1
 
     def __repr__(self) -> str:

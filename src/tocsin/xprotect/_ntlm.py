@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import struct
 from typing import TYPE_CHECKING, Final
 
 import spnego
@@ -87,7 +88,7 @@ class NtlmAuth:
         problem = ""
         try:
             message = context.step(challenge)
-        except (SpnegoError, ValueError, LookupError, TypeError, OverflowError) as error:
+        except (SpnegoError, ValueError, LookupError, TypeError, OverflowError, struct.error) as error:
             message, problem = None, type(error).__name__
         if not message:
             raise ProtocolError(
