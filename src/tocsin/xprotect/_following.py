@@ -14,8 +14,32 @@ if TYPE_CHECKING:
     from tocsin._stream._owner import TaskOwner
     from tocsin._stream._policy import RecoveryPolicy
     from tocsin.xprotect._gateway import Gateway
+    from tocsin.xprotect._lookups import Lookups
 
-__all__ = ["Following"]
+__all__ = ["Following", "Kept"]
+
+
+class Kept:
+    """What a client and all its views read once.
+
+    Args:
+        gateway: Sends the requests, with the client's own options.
+    """
+
+    __slots__ = ("_gateway", "_lookups")
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._lookups: Lookups | None = None
+
+    @property
+    def lookups(self) -> Lookups:
+        """What the site has to choose from."""
+        if self._lookups is None:
+            from tocsin.xprotect._lookups import Lookups
+
+            self._lookups = Lookups(self._gateway)
+        return self._lookups
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +48,7 @@ class Following:
 
     Attributes:
         gateway: Sends their requests; `gateway.core.session()` makes connections of a stream's own.
+        kept: What all views of the client read once.
         owner: Has their tasks.
         site: What changes are marked with.
         reconnect: When a connection that broke is tried again.
@@ -36,6 +61,7 @@ class Following:
     """
 
     gateway: Gateway
+    kept: Kept
     owner: TaskOwner
     site: str
     reconnect: ReconnectPolicy

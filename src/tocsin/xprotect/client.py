@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 from urllib.parse import urlsplit
 
 from tocsin._http._auth import Auth, BasicAuth
@@ -17,7 +17,7 @@ from tocsin._stream._policy import RecoveryPolicy
 from tocsin.errors import ConfigurationError
 from tocsin.models import UNSET, Unset
 from tocsin.xprotect._discovery import Site
-from tocsin.xprotect._following import Following
+from tocsin.xprotect._following import Following, Kept
 from tocsin.xprotect._gateway import Gateway
 from tocsin.xprotect._login import BasicUser, Credentials, TokenAuth, WindowsUser
 
@@ -28,13 +28,19 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from tocsin._http._pages import Pages
     from tocsin._http._request import Request, Response
     from tocsin._http._transport import Certificate, Verify
     from tocsin._http._wire import Middleware
+    from tocsin.xprotect._configuration import Configuration
     from tocsin.xprotect.alarms import Alarms
     from tocsin.xprotect.events import Events
+    from tocsin.xprotect.models import AlarmDefinition, Camera, EventType
 
 __all__ = ["ClientOptions", "XProtect"]
+
+_PAGE_SIZE: Final = 100
+"""Items of a page of a configuration list."""
 
 
 class ClientOptions(PlatformOptions, total=False):
@@ -118,8 +124,10 @@ class XProtect(PlatformClient):
             clock=clock,
         )
         super().__init__(core, "XProtect client", open_timeout)
+        gateway = Gateway(self._core, site)
         self._following = Following(
-            gateway=Gateway(self._core, site),
+            gateway=gateway,
+            kept=Kept(gateway),
             owner=self._owner,
             site=name or urlsplit(self._core.base_url).netloc,
             reconnect=reconnect,
@@ -156,7 +164,13 @@ class XProtect(PlatformClient):
         from tocsin.xprotect.alarms import Alarms
 
         following = self._following
-        return Alarms(following.gateway, self._owner.start, clock=following.clock, following=following)
+        return Alarms(
+            following.gateway,
+            self._owner.start,
+            clock=following.clock,
+            following=following,
+            lookups=following.kept.lookups,
+        )
 
     @property
     def events(self) -> Events:
@@ -164,6 +178,49 @@ class XProtect(PlatformClient):
         from tocsin.xprotect.events import Events
 
         return Events(self._following)
+
+    def cameras(self, *, include_disabled: bool = False, page_size: int = _PAGE_SIZE) -> Pages[Camera]:
+        """List the cameras that the user may see. Await the result for its first page, iterate it for all.
+
+        Args:
+            include_disabled: Those that are not in use too.
+            page_size: Cameras of a page, 1 to 2000.
+
+        Raises:
+            ConfigurationError: `page_size` is out of range.
+        """
+        return self._configuration.cameras(include_disabled=include_disabled, page_size=page_size)
+
+    def event_types(self, *, page_size: int = _PAGE_SIZE) -> Pages[EventType]:
+        """List the types of events. Await the result for its first page, iterate it for all.
+
+        Args:
+            page_size: Types of a page, 1 to 2000.
+
+        Raises:
+            ConfigurationError: `page_size` is out of range.
+        """
+        return self._configuration.event_types(page_size=page_size)
+
+    def alarm_definitions(
+        self, *, include_disabled: bool = False, page_size: int = _PAGE_SIZE
+    ) -> Pages[AlarmDefinition]:
+        """List what makes alarms of events. Await the result for its first page, iterate it for all.
+
+        Args:
+            include_disabled: Those that are not in use too.
+            page_size: Definitions of a page, 1 to 2000.
+
+        Raises:
+            ConfigurationError: `page_size` is out of range.
+        """
+        return self._configuration.alarm_definitions(include_disabled=include_disabled, page_size=page_size)
+
+    @property
+    def _configuration(self) -> Configuration:
+        from tocsin.xprotect._configuration import Configuration
+
+        return Configuration(self._following.gateway, self._owner.start)
 
     async def send(self, request: Request) -> Response:
         """Send any request to the REST services, with the credentials, limits and retries of this client.
