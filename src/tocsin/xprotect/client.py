@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientOptions", "XProtect"]
 
-_PAGE_SIZE: Final = 100
+_PAGE_SIZE: Final = 1000
 """Items of a page of a configuration list."""
 
 
