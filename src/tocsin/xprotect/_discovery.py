@@ -39,7 +39,6 @@ _VERSION: Final = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?:\.[0-9.]*)?")
 _GATEWAY: Final = re.compile(r"/api(?:/rest(?:/v1)?)?$", re.IGNORECASE)
 # Plain segments only: what a server says becomes the path of requests that carry the credentials.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
-_NOT_FOUND: Final = 404
 _PASSING: Final = frozenset({408, 425, 429})
 
 
@@ -169,11 +168,12 @@ class Site:
                 self.known = await self._find(send)
             return self.known
 
-    def without_gateway(self, error: StatusError) -> ConfigurationError | None:
-        """What to raise instead of an error that means that there is no gateway; None if it does not."""
-        said = error.message is not None and "web page" not in error.reason
-        if not self.doubtful or error.status != _NOT_FOUND or said:
-            return None
+    def without_gateway(self, error: StatusError) -> ConfigurationError:
+        """What to raise where a 404 means that there is no gateway.
+
+        Args:
+            error: The 404.
+        """
         return ConfigurationError(
             f"there is no API Gateway at {self.base_url}: {error.method} {error.url} and {_URIS} were not "
             "found. Give the address of the management server, and see that the gateway is installed there "

@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tocsin.errors import StatusError
+from tocsin._http._request import Request
+from tocsin.errors import NotFoundError, StatusError
 
 if TYPE_CHECKING:
     from tocsin._http._core import HttpCore
-    from tocsin._http._request import Request, Response
+    from tocsin._http._request import Response
     from tocsin.xprotect._discovery import Paths, Site
 
 __all__ = ["Gateway"]
@@ -57,11 +58,23 @@ class Gateway:
             return await self.core.send(below)
         try:
             response = await self.core.send(below)
-        except StatusError as error:
-            absent = self.site.without_gateway(error)
-            if absent is None:
+        except NotFoundError as error:
+            # Some 404 tell of a thing, some of the whole service, and no word in them says which.
+            if await self._answers(paths):
                 raise
+            absent = self.site.without_gateway(error)
         else:
             self.site.doubtful = False
             return response
         raise absent
+
+    async def _answers(self, paths: Paths) -> bool:
+        """Whether there are REST services at all."""
+        try:
+            await self.core.send(Request("GET", f"{paths.rest}/alarms", (("page", "0"), ("size", "1"))))
+        except NotFoundError:
+            return False
+        except StatusError:
+            pass
+        self.site.doubtful = False
+        return True

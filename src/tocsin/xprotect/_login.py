@@ -15,7 +15,7 @@ from tocsin._http._login import log_in_refused
 from tocsin._http._login_route import LoginEndpoint
 from tocsin._http._request import Request, is_number
 from tocsin._http._retry import RetryPolicy
-from tocsin.errors import AuthenticationError, ConfigurationError, ProtocolError, StatusError
+from tocsin.errors import AuthenticationError, ConfigurationError, NotFoundError, ProtocolError, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -258,7 +258,8 @@ class TokenAuth:
         except StatusError as error:
             if error.status in _PASSING or (error.status >= 500 and error.status != 501):
                 raise
-            failure = self._site.without_gateway(error) or self._refusal(error)
+            absent = self._site.doubtful and isinstance(error, NotFoundError)
+            failure = self._site.without_gateway(error) if absent else self._refusal(error)
         else:
             self._take(response.json())
             if path == paths.token:  # which is the gateway's

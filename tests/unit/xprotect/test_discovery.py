@@ -146,12 +146,14 @@ async def test_a_server_without_a_gateway_whose_provider_answers():
 
 
 async def test_a_404_of_the_platform_is_no_missing_gateway():
-    missing = FakeSite(uris=lambda: reply(404), rest=lambda: refusal(404, "no such alarm", "VMO61002"))
-    x, _ = client(missing, BearerAuth("t0ken"))
+    missing = [lambda: refusal(404, "no such alarm", "VMO61002"), lambda: reply(json={"array": []})]
+    x, site = client(FakeSite(uris=lambda: reply(404), rest=missing), BearerAuth("t0ken"))
     async with x:
         with pytest.raises(NotFoundError, match="no such alarm") as caught:
             await x.send(Request("GET", "/alarms/1"))
+        await x.send(ALARMS)
     assert (caught.value.error, caught.value.message) == ("VMO61002", "no such alarm")
+    assert len(site.asked("alarms")) == 2  # one to see whether there is a gateway
 
 
 @pytest.mark.parametrize("where", ["uris", "openid-configuration"])
