@@ -124,6 +124,7 @@ class XProtect(PlatformClient):
             clock=clock,
         )
         super().__init__(core, "XProtect client", open_timeout)
+        self._events: Events | None = None
         gateway = Gateway(self._core, site)
         self._following = Following(
             gateway=gateway,
@@ -175,9 +176,11 @@ class XProtect(PlatformClient):
     @property
     def events(self) -> Events:
         """The events of the site and the states of its devices."""
-        from tocsin.xprotect.events import Events
+        if self._events is None:  # made once, because it keeps the names that it has asked for
+            from tocsin.xprotect.events import Events
 
-        return Events(self._following)
+            self._events = Events(self._following)
+        return self._events
 
     def cameras(self, *, include_disabled: bool = False, page_size: int = _PAGE_SIZE) -> Pages[Camera]:
         """List the cameras that the user may see. Await the result for its first page, iterate it for all.
@@ -264,6 +267,7 @@ class XProtect(PlatformClient):
         view = self._viewed(timeout, retry, headers)
         gateway = Gateway(view._core, self._following.gateway.site)
         view._following = replace(self._following, gateway=gateway)
+        view._events = None
         return view
 
 
