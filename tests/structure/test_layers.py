@@ -50,6 +50,7 @@ FOREIGN = {
         "tocsin/cumulocity/_observe.py",
         "tocsin/cumulocity/_payload.py",
     ),
+    "spnego": ("tocsin/xprotect/_ntlm.py", "tocsin/emulator/_xprotect_ntlm.py"),
     "starlette": ("tocsin/emulator/",),
     "uvicorn": ("tocsin/emulator/serve.py",),
     "typer": ("tocsin/cli/",),
