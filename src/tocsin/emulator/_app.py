@@ -1,8 +1,9 @@
-"""The ASGI application: reads a request, lets faults act, checks who asks, routes, replies."""
+"""The ASGI application of any platform: reads a request, lets faults act, has it answered, replies."""
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,8 +11,7 @@ import anyio
 from starlette.datastructures import Headers
 
 from tocsin.emulator._errors import RefusedError
-from tocsin.emulator._http import Exchange, Logged, Reply, Routes, ordered_reply
-from tocsin.emulator._login import PUBLIC
+from tocsin.emulator._http import Exchange, Logged, Reply, Routes
 from tocsin.emulator._sockets import Sockets
 from tocsin.emulator._wire import GoneError, Receive, Scope, Send, Tap, path_of
 from tocsin.emulator.faults import Fault, Seen
@@ -19,23 +19,63 @@ from tocsin.emulator.faults import Fault, Seen
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tocsin.emulator._emulator import Emulator
+    from tocsin.emulator._base import BaseEmulator
 
 _log = logging.getLogger("tocsin.emulator")
 
 CONTROL: Final = "/__emulator__"
-REALTIME: Final = ("/notification/realtime", "/cep/realtime")
 
 
-class App:
-    """What a server calls. One for each emulator; it may be served in several places at once."""
+class App(ABC):
+    """What a server calls. One for each emulator; it may be served in several places at once.
 
-    def __init__(self, emulator: Emulator, routes: Routes) -> None:
+    Args:
+        emulator: Whose it is.
+        routes: What answers requests.
+    """
+
+    def __init__(self, emulator: BaseEmulator, routes: Routes) -> None:
         self._emulator = emulator
         self._routes = routes
         self.live: dict[Tap, None] = {}
-        self.sockets = Sockets(emulator, routes)
+        self.sockets = Sockets(emulator, self, routes)
         self.control: Callable[[Exchange], Reply] | None = None
+
+    # What platforms do in their own ways.
+
+    @abstractmethod
+    async def answer(self, exchange: Exchange) -> Reply | None:
+        """Check who asks, and have the request answered; None: the handler has sent the answer itself."""
+
+    @abstractmethod
+    def refusal(self, refused: RefusedError) -> Reply:
+        """The platform's error body."""
+
+    @abstractmethod
+    def ordered(self, fault: Fault) -> Reply:
+        """What a fault of the kind `status` answers."""
+
+    def canonical(self, path: str) -> str:
+        """The spelling of a path by which it is routed, counted, and known to faults."""
+        return path
+
+    def method(self, method: str, headers: Headers) -> str:  # noqa: ARG002 - for those who override it
+        """The verb that is meant."""
+        return method
+
+    def messages(self, exchange: Exchange) -> Sequence[Any]:  # noqa: ARG002
+        """The messages in a request, which faults may ask for."""
+        return ()
+
+    def body(self, exchange: Exchange, reply: Reply) -> bytes:  # noqa: ARG002
+        """What is left of a reply's body on its way."""
+        return reply.body
+
+    def media_type(self, exchange: Exchange, reply: Reply) -> str:  # noqa: ARG002
+        """The type of a reply's body."""
+        return "application/json; charset=utf-8"
+
+    # What they have in common.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope.
@@ -46,7 +86,7 @@ class App:
             send: ASGI's send.
         """
         if scope["type"] == "http":
-            tap = Tap(scope, receive, send, self._emulator.settings.limits.hang)
+            tap = Tap(scope, receive, send, self._emulator.limits.hang)
             self.live[tap] = None
             try:
                 await self._serve(scope, receive, tap)
@@ -61,15 +101,14 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, tap: Tap) -> None:
         headers = Headers(scope=scope)
-        method: str = scope["method"]
-        if method == "POST":
-            method = headers.get("x-http-method", method).upper()
+        method = self.method(scope["method"], headers)
         base = (
             self._emulator.base_url or f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}"
         )
         query = scope.get("query_string", b"").decode("latin-1")
-        exchange = Exchange(method, path_of(scope), query, headers, b"", tap, base)
+        exchange = Exchange(method, self.canonical(path_of(scope)), query, headers, b"", tap, base)
         exchange.peer = scope.get("extensions", {}).get("tocsin.peer")
+        exchange.client = scope.get("client")
         try:
             exchange.body = await self._read(headers, receive)
             if self.control is not None and exchange.path.startswith(CONTROL):
@@ -77,20 +116,20 @@ class App:
             else:
                 reply = await self._handle(exchange)
         except RefusedError as refused:
-            reply = Reply(refused.status, refused.body(), "error", refused.headers)
+            reply = self.refusal(refused)
         except GoneError:
             raise
         except Exception:
             if tap.begun:
                 raise
             _log.exception("the emulator failed at %s %.200s", method, exchange.path)
-            wrong = RefusedError(500, "general/internalError", "The emulator failed; its log says why")
-            reply = Reply(wrong.status, wrong.body(), "error")
+            text = "The emulator failed; its log says why"
+            reply = self.refusal(RefusedError(500, "general/internalError", text))
         if reply is not None:
             await self._reply(exchange, reply)
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        limit = self._emulator.settings.limits.body
+        limit = self._emulator.limits.body
         declared = headers.get("content-length", "0")
         too_large = RefusedError(413, "general/tooLarge", f"A request's body has at most {limit} bytes here")
         if not (declared.isascii() and declared.isdigit()) or int(declared) > limit:
@@ -109,7 +148,7 @@ class App:
 
     async def _handle(self, exchange: Exchange) -> Reply | None:
         emulator = self._emulator
-        messages = _messages(exchange) if exchange.path.startswith(REALTIME) else ()
+        messages = self.messages(exchange)
         seen = Seen(exchange.method, exchange.path, exchange.query, messages)
         self._count(exchange, messages)
         if emulator.down:
@@ -122,29 +161,7 @@ class App:
             reply = await self._strike(exchange, struck)
             if reply is not None:
                 return reply
-        if (exchange.method, exchange.path) not in PUBLIC:
-            exchange.user = emulator.access.check(
-                exchange.headers.get("authorization"),
-                cookie=exchange.cookies.get("authorization"),
-                xsrf=exchange.headers.get("x-xsrf-token"),
-                code=exchange.headers.get("tfatoken"),
-                browser=exchange.headers.get("usexbasic", "").lower() != "true",
-            )
-        handler, named = self._routes.find(exchange.method, exchange.path)
-        if (exchange.method, exchange.path) not in PUBLIC:  # a log-in is a form
-            exchange.need_json()
-        exchange.media_type("text" if exchange.path.endswith("/count") else "")  # 406 before anything is done
-        with emulator.store.lock:
-            emulator.broker.full = False
-            result = handler(exchange, **named)
-            if emulator.broker.full:  # what was written is stored all the same
-                raise RefusedError(500, "reliable-notification/Backlog", "The backlog of a topic is full")
-        if isinstance(result, Reply):
-            if result.status < 400 and "authorization" not in exchange.headers:
-                result.headers += emulator.access.prolong(exchange.cookies.get("authorization", ""))
-            return result
-        await result
-        return None
+        return await self.answer(exchange)
 
     def _count(self, exchange: Exchange, messages: Sequence[Any]) -> None:
         channels = tuple(str(message.get("channel")) for message in messages if isinstance(message, dict))
@@ -168,41 +185,24 @@ class App:
                 tap.reset = fault.reset
                 await tap.drop()
             elif fault.kind == "status":
-                return ordered_reply(fault)
+                return self.ordered(fault)
         return None
 
     async def _reply(self, exchange: Exchange, reply: Reply) -> None:
-        body = reply.body
-        if reply.status < 300 and exchange.method in {"POST", "PUT"} and not exchange.wants_body:
-            body = b""
+        body = self.body(exchange, reply)
         headers = [(b"date", self._emulator.clock.http_date().encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in reply.headers]
         if body and not any(name == b"content-type" for name, _value in headers):
-            headers.append((b"content-type", _media_type(exchange, reply).encode()))
+            headers.append((b"content-type", self.media_type(exchange, reply).encode()))
         if reply.status not in {204, 304}:
             headers.append((b"content-length", b"%d" % len(body)))
         await exchange.tap.start(reply.status, headers)
         await exchange.tap.write(body)
         if reply.after is not None:
-            with self._emulator.store.lock:
+            with self._emulator.lock:
                 going_on = reply.after()
             if isinstance(going_on, Awaitable):
                 await going_on
-
-
-def _messages(exchange: Exchange) -> Sequence[Any]:
-    try:
-        found = exchange.json
-    except RefusedError:
-        return ()
-    return found if isinstance(found, list) else [found]
-
-
-def _media_type(exchange: Exchange, reply: Reply) -> str:
-    try:
-        return exchange.media_type(reply.kind)
-    except RefusedError:
-        return "application/json;charset=UTF-8"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TICKS = 10_000_000
+"""Ticks of 100 ns in a second."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
@@ -19,14 +22,14 @@ _TIME = re.compile(
 )
 
 
-def to_ms(text: object) -> int:
-    """Milliseconds since 1970 of a date or a date-time; without a zone it is read as UTC.
+def to_ticks(text: object) -> int:
+    """Ticks of 100 ns since 1970 of a date or a date-time; without a zone it is read as UTC.
 
     Args:
         text: ISO 8601, 0 to 9 digits of a second, `Z`, `±hh:mm`, `±hhmm` or nothing.
 
     Returns:
-        The instant, cut (not rounded) to milliseconds.
+        The instant, cut (not rounded) to ticks.
 
     Raises:
         ValueError: It is no such text.
@@ -38,11 +41,20 @@ def to_ms(text: object) -> int:
     moment = datetime(
         int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
     )
-    ms = (moment - _EPOCH) // timedelta(milliseconds=1) + int((fraction or "0").ljust(3, "0")[:3])
+    ticks = (moment - _EPOCH) // timedelta(seconds=1) * TICKS + int((fraction or "0").ljust(7, "0")[:7])
     if sign:
-        offset = (int(off_h) * 60 + int(off_m or 0)) * 60_000
-        ms += offset if sign == "-" else -offset
-    return ms
+        offset = (int(off_h) * 60 + int(off_m or 0)) * 60 * TICKS
+        ticks += offset if sign == "-" else -offset
+    return ticks
+
+
+def to_ms(text: object) -> int:
+    """The same in milliseconds.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    return to_ticks(text) // (TICKS // 1000)
 
 
 def to_text(ms: int) -> str:
@@ -55,6 +67,12 @@ def to_text(ms: int) -> str:
 def utc_now() -> datetime:
     """The real time; what an emulator uses when it is given no clock."""
     return datetime.now(UTC)
+
+
+def ticks_text(ticks: int) -> str:
+    """An instant as .NET writes it, with seven digits: `2026-03-01T09:00:00.6112345Z`."""
+    seconds, rest = divmod(ticks, TICKS)
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:07d}Z"
 
 
 class Clock:

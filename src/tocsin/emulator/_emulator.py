@@ -1,23 +1,20 @@
-"""The emulator as a whole: its parts put together, and the accidents that befall all of it."""
+"""The emulator of Cumulocity as a whole: its parts put together, and the accidents that befall them."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
-
-import anyio
+from typing import TYPE_CHECKING, Any
 
 from tocsin.emulator._access import Access
-from tocsin.emulator._app import App
 from tocsin.emulator._audit import AuditApi
+from tocsin.emulator._base import BaseEmulator, drop, hush
 from tocsin.emulator._bayeux import Hub
 from tocsin.emulator._broker import Broker
 from tocsin.emulator._broker_tokens import BrokerTokens
 from tocsin.emulator._clock import Clock, utc_now
 from tocsin.emulator._consumer_sockets import ConsumerSockets
-from tocsin.emulator._http import Requests, Routes
+from tocsin.emulator._http import Routes
 from tocsin.emulator._inventory import Inventory
 from tocsin.emulator._json import dump
 from tocsin.emulator._login import LoginApi
@@ -35,37 +32,21 @@ from tocsin.emulator._settings import (
     ThrottleSettings,
 )
 from tocsin.emulator._store import Notice, Store
-from tocsin.emulator._throttle import Throttle
+from tocsin.emulator._tenant_app import TenantApp
+from tocsin.emulator._tenant_control import tenant_actions, tenant_state
 from tocsin.emulator.cumulocity import AlarmApi, TenantApi
-from tocsin.emulator.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    import threading
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from tocsin.emulator._ledger import Ledger
-    from tocsin.emulator._session import Connection
 
 IN_CLUSTER = "http://cumulocity:8111"
 
 
-class Listener(Protocol):
-    """A server that listens for this emulator and takes part in its accidents."""
-
-    @property
-    def refusing(self) -> bool:
-        """Whether connections are refused."""
-        ...
-
-    @refusing.setter
-    def refusing(self, refusing: bool) -> None: ...
-
-    def cut(self) -> None:
-        """End every connection."""
-        ...
-
-
-class Emulator:
+class Emulator(BaseEmulator):
     """An in-memory Cumulocity tenant.
 
     Serve `app` with `tocsin.emulator.serve` on a loopback socket, or with `tocsin.testing.in_process`. Write
@@ -119,24 +100,17 @@ class Emulator:
             tenant, profile, bayeux or BayeuxSettings(), behaviour, limits or Limits(), login,
             notification2 or Notification2Settings(),
         )  # fmt: skip
-        self.base_url = base_url
-        self.served_at: str | None = None
-        self.clock = Clock(clock or utc_now)
+        super().__init__(Clock(clock or utc_now), rng, throttle or ThrottleSettings(), base_url)
         self.access = Access(tenant, self.clock, rng, login)
         self.access.add_user(user, password)
-        self.faults = Faults(rng)
-        self.throttle = Throttle(throttle or ThrottleSettings())
-        self.requests = Requests()
         self.store = Store(self.settings, self.clock, self._base)
-        self.servers: list[Listener] = []
         self._hub = Hub(self.settings.bayeux, self.settings.limits, self.faults, rng)
         self._polling = LongPolling(self.store, self._hub, self.clock, self.access)
         self.broker = Broker(
             self.settings.notification2, tenant, self.store, self.faults, lambda: self.clock.now_ms() / 1000
         )
         self._broker_tokens = BrokerTokens(tenant, self.clock, rng)
-        self._down = False
-        self.app = App(self, self._routes())
+        self.app: TenantApp = TenantApp(self, self._routes())
         self._talk()
         self.store.listeners += [self._publish, self.broker.publish]
 
@@ -144,6 +118,16 @@ class Emulator:
     def tenant(self) -> str:
         """The tenant's id."""
         return self.settings.tenant
+
+    @property
+    def limits(self) -> Limits:
+        """Caps."""
+        return self.settings.limits
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while a request is handled."""
+        return self.store.lock
 
     @property
     def ledger(self) -> Ledger:
@@ -156,11 +140,6 @@ class Emulator:
         return len(self._hub.sessions)
 
     @property
-    def sockets(self) -> int:
-        """WebSockets that are open now."""
-        return len(self.app.sockets.live)
-
-    @property
     def held_polls(self) -> int:
         """Connects that are held now, on WebSockets too."""
         return len(self._hub.polls)
@@ -170,11 +149,6 @@ class Emulator:
         """The channels of each session."""
         with self.store.lock:
             return [list(session.channels) for session in self._hub.sessions]
-
-    @property
-    def down(self) -> bool:
-        """Whether the server is down: see `go_down`."""
-        return self._down
 
     # Accidents. All may be called from any thread, if the emulator is served on a socket.
 
@@ -188,7 +162,7 @@ class Emulator:
         Returns:
             How many there were.
         """
-        return _drop([poll.tap for poll in list(self._hub.polls)], lose=lose)
+        return drop([poll.tap for poll in list(self._hub.polls)], lose=lose)
 
     def silence_polls(self) -> int:
         """Let nothing more come through any held poll: no heartbeat, no event, no end.
@@ -196,27 +170,7 @@ class Emulator:
         Returns:
             How many there were.
         """
-        return _hush([poll.tap for poll in list(self._hub.polls)])
-
-    def drop_sockets(self, *, lose: bool = False, reset: bool = False) -> int:
-        """Break all WebSockets.
-
-        Args:
-            lose: Not at once, but with what is sent next, which is lost.
-            reset: With a reset instead of a plain end.
-
-        Returns:
-            How many there were.
-        """
-        return _drop(list(self.app.sockets.live), lose=lose, reset=reset)
-
-    def silence_sockets(self) -> int:
-        """Let nothing more come through any WebSocket: no message, no answer to a ping, no end.
-
-        Returns:
-            How many there were.
-        """
-        return _hush(list(self.app.sockets.live))
+        return hush([poll.tap for poll in list(self._hub.polls)])
 
     def forget_sessions(self, *, advise: bool = True) -> int:
         """Forget all Bayeux sessions, as after too long a silence; held polls are answered so.
@@ -245,56 +199,17 @@ class Emulator:
         with self.store.lock:
             self._hub.publish(channel, dump(data))
 
-    def restart(self) -> None:
-        """Restart the server: all connections end, all sessions are gone, alarms stay."""
-        _drop([*self.app.live, *self.app.sockets.live])
-        for server in self.servers:  # not with the lock held: a server on another thread may wait for it
-            server.cut()
-        with self.store.lock:
-            self._hub.forget_all()
+    def forget(self) -> None:
+        """Forget the Bayeux sessions."""
+        self._hub.forget_all()
 
-    def go_down(self) -> None:
-        """Restart, but refuse connections until `come_up`."""
-        self._down = True
-        for server in self.servers:
-            server.refusing = True
-        self.restart()
+    def control_state(self) -> Mapping[str, Any]:
+        """What the HTTP control tells of the tenant."""
+        return tenant_state(self)
 
-    def come_up(self) -> None:
-        """Accept connections again."""
-        self._down = False
-        for server in self.servers:
-            server.refusing = False
-
-    def enable_control(self, token: str | None = None, *, hosts: Iterable[str] = ()) -> str:
-        """Open the HTTP control under `/__emulator__/`.
-
-        Args:
-            token: What requests must bring as `Authorization: Bearer …`; None makes a random one.
-            hosts: Names by which the server is reached, besides the loopback ones.
-
-        Returns:
-            The token.
-        """
-        from tocsin.emulator.control import Control
-
-        token = token or secrets.token_urlsafe(24)
-        self.app.control = Control(self, token, frozenset(host.lower() for host in hosts))
-        return token
-
-    async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
-        """Wait until something has come about, looking every 5 ms.
-
-        Args:
-            condition: Whether it has.
-            timeout: Seconds.
-
-        Raises:
-            TimeoutError: It has not.
-        """
-        with anyio.fail_after(timeout):
-            while not condition():  # noqa: ASYNC110 - the condition may come about on another thread
-                await anyio.sleep(0.005)
+    def control_actions(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
+        """What the HTTP control can have happen in the tenant."""
+        return tenant_actions(self)
 
     def _base(self) -> str:
         return self.base_url or self.served_at or IN_CLUSTER
@@ -347,18 +262,3 @@ class Emulator:
                 return id.encode()
             case _:
                 return b'{"id":"%s"}' % id.encode()
-
-
-def _drop(connections: Sequence[Connection], *, lose: bool = False, reset: bool = False) -> int:
-    for connection in connections:
-        if lose:
-            connection.cut = 0
-        else:
-            connection.abort(reset=reset)
-    return len(connections)
-
-
-def _hush(connections: Sequence[Connection]) -> int:
-    for connection in connections:
-        connection.hush()
-    return len(connections)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +43,7 @@ class Exchange:
 
     Attributes:
         peer: The client's certificate, as `ssl.SSLSocket.getpeercert` has it, checked by TLS; None: none.
+        client: Host and port of the client's end of the connection, if the server below tells.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Exchange:
         self.base = base
         self.lag: float | None = None
         self.peer: Mapping[str, Any] | None = None
+        self.client: Sequence[Any] | None = None
         self._user: User | None = None
 
     @property

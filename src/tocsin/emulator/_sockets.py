@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from tocsin.emulator._errors import RefusedError
-from tocsin.emulator._http import Logged, Reply, Routes, ordered_reply
+from tocsin.emulator._http import Logged, Reply, Routes
 from tocsin.emulator._socket import Socket
 from tocsin.emulator._wire import GoneError, Receive, Scope, Send
 from tocsin.emulator.faults import Fault, Seen
@@ -16,7 +16,8 @@ from tocsin.emulator.faults import Fault, Seen
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tocsin.emulator._emulator import Emulator
+    from tocsin.emulator._app import App
+    from tocsin.emulator._base import BaseEmulator
 
 _log = logging.getLogger("tocsin.emulator")
 
@@ -31,6 +32,7 @@ class Sockets:
 
     Args:
         emulator: Whose they are.
+        app: How its platform refuses.
         routes: What answers at paths where there is no WebSocket.
 
     Attributes:
@@ -38,8 +40,9 @@ class Sockets:
         live: Those that are open.
     """
 
-    def __init__(self, emulator: Emulator, routes: Routes) -> None:
+    def __init__(self, emulator: BaseEmulator, app: App, routes: Routes) -> None:
         self._emulator = emulator
+        self._app = app
         self._routes = routes
         self.talks: dict[str, Callable[[Socket], Awaitable[None]]] = {}
         self.live: dict[Socket, None] = {}
@@ -53,8 +56,9 @@ class Sockets:
             send: ASGI's send.
         """
         await receive()
-        limits = self._emulator.settings.limits
+        limits = self._emulator.limits
         socket = Socket(scope, receive, send, limits.hang, limits.frame)
+        socket.path = self._app.canonical(socket.path)
         self.live[socket] = None
         try:
             await socket.run(lambda: self._serve(socket))
@@ -65,7 +69,7 @@ class Sockets:
         try:
             reply = await self._handle(socket)
         except RefusedError as refused:
-            reply = Reply(refused.status, refused.body(), "error", refused.headers)
+            reply = self._app.refusal(refused)
         except GoneError:
             raise
         except Exception:  # noqa: BLE001 - a server outlives what it gets wrong
@@ -73,7 +77,7 @@ class Sockets:
             if socket.accepted:
                 await socket.close(_FAILED)
                 return
-            reply = Reply(500, RefusedError(500, "general/internalError", "The emulator failed").body())
+            reply = self._app.refusal(RefusedError(500, "general/internalError", "The emulator failed"))
         if reply is not None:
             await socket.refuse(reply, [(b"date", self._emulator.clock.http_date().encode())])
 
@@ -90,12 +94,12 @@ class Sockets:
             if fault.kind == "hang":
                 await socket.mute()
             elif fault.kind == "status":
-                return ordered_reply(fault)
+                return self._app.ordered(fault)
         talk = self.talks.get(socket.path)
         if talk is None:
             self._routes.find("GET", socket.path)  # refuses with 404 or 405 as it would a plain request
             raise RefusedError(400, "general/noWebSocket", f"No WebSocket: {socket.path:.200}")
-        if len(self.live) > emulator.settings.limits.sockets:
+        if len(self.live) > emulator.limits.sockets:
             raise RefusedError(503, "emulator/Limit", "No more WebSockets are taken; see Limits")
         await talk(socket)
         return None
@@ -113,7 +117,7 @@ async def strike(socket: Socket, struck: Sequence[Fault]) -> None:
             await socket.drop()
 
 
-def count(emulator: Emulator, socket: Socket, method: str, channels: tuple[str, ...]) -> None:
+def count(emulator: BaseEmulator, socket: Socket, method: str, channels: tuple[str, ...]) -> None:
     """Count an upgrade or a message as a request."""
     agent = socket.headers.get("user-agent", "")
     emulator.requests.count(

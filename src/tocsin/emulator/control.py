@@ -1,4 +1,4 @@
-"""The HTTP control: what `Emulator` offers in Python, for test suites in other languages and processes.
+"""The HTTP control: what an emulator offers in Python, for test suites in other languages and processes.
 
 Off unless enabled. Each request brings the random token; what a web page could send is refused, so that no
 page open in a browser can reach it.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from tocsin.emulator._access import KINDS
+from tocsin.emulator._control_body import flag, number, text
 from tocsin.emulator._errors import RefusedError, invalid
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
@@ -21,12 +21,11 @@ from tocsin.emulator.faults import Ordered, from_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tocsin.emulator._emulator import Emulator
+    from tocsin.emulator._base import BaseEmulator
     from tocsin.emulator._ledger import Entry
 
 PREFIX: Final = "/__emulator__"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
-_LONGEST: Final = 3600.0
 
 
 class Control:
@@ -41,7 +40,7 @@ class Control:
         hosts: Values of `Host`, without the port, that are ours besides the loopback ones.
     """
 
-    def __init__(self, emulator: Emulator, token: str, hosts: frozenset[str] = frozenset()) -> None:
+    def __init__(self, emulator: BaseEmulator, token: str, hosts: frozenset[str] = frozenset()) -> None:
         self._emulator = emulator
         self._token = token
         self._hosts = _LOOPBACK | hosts
@@ -54,24 +53,12 @@ class Control:
         self._routes.add(f"{PREFIX}/lost", POST=self.lost)
         self._routes.add(f"{PREFIX}/duplicates", POST=self.duplicates)
         self._actions: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-            "drop_polls": lambda body: emulator.drop_polls(lose=_flag(body, "lose")),
-            "silence_polls": lambda _body: emulator.silence_polls(),
             "drop_sockets": lambda body: emulator.drop_sockets(
-                lose=_flag(body, "lose"), reset=_flag(body, "reset")
+                lose=flag(body, "lose"), reset=flag(body, "reset")
             ),
             "silence_sockets": lambda _body: emulator.silence_sockets(),
-            "forget_sessions": lambda body: emulator.forget_sessions(
-                advise=_flag(body, "advise", default=True)
-            ),
-            "expire_tokens": lambda body: emulator.access.expire_tokens(
-                None if body.get("token") is None else _text(body, "token")
-            ),
-            "expire_notification_tokens": lambda _body: emulator.expire_notification_tokens(),
-            "issue_token": self._issue_token,
             "throttle": self._throttle,
-            "add_user": self._add_user,
-            "remove_alarm": lambda body: emulator.store.remove(str(body.get("id"))),
-            "publish": lambda body: emulator.publish(_channel(body), body.get("data")),
+            **emulator.control_actions(),
         }
 
     def __call__(self, exchange: Exchange) -> Reply:
@@ -102,17 +89,10 @@ class Control:
         """Counts."""
         emulator = self._emulator
         return _json({
-            "alarms": emulator.store.count,
-            "devices": len(emulator.store.devices),
+            **emulator.control_state(),
             "ledger": emulator.ledger.seq,
-            "sessions": emulator.sessions,
-            "heldPolls": emulator.held_polls,
             "sockets": emulator.sockets,
-            "consumers": emulator.broker.consumers,
-            "backlogs": emulator.broker.backlogs(),
-            "subscriptions": emulator.subscriptions,
             "requests": emulator.requests.total,
-            "channels": dict(emulator.requests.channels),
             "down": emulator.down,
             "throttle": emulator.throttle.state(),
         })  # fmt: skip
@@ -144,9 +124,9 @@ class Control:
     def act(self, exchange: Exchange) -> Reply:
         """Have an accident: `{"do":"restart"}`, with what the action needs beside `do`."""
         body = exchange.object
-        name = _text(body, "do")
+        name = text(body, "do")
         if name in {"restart", "go_down"}:
-            seconds = _number(body, "seconds")
+            seconds = number(body, "seconds")
             return Reply(202, after=lambda: self._outage(None if name == "restart" else seconds))
         action = self._actions.get(name)
         if action is None:
@@ -188,24 +168,6 @@ class Control:
         if not isinstance(changes, list) or not all(_is_change(change) for change in changes):
             raise invalid("changes is a list of objects with action, id and alarm")
         return _json({"duplicates": self._emulator.ledger.duplicates(changes)})
-
-    def _issue_token(self, body: Mapping[str, Any]) -> str:
-        lifetime = _number(body, "lifetime") if "lifetime" in body else None
-        return self._emulator.access.issue_token(_text(body, "user"), lifetime=lifetime)
-
-    def _add_user(self, body: Mapping[str, Any]) -> list[str]:
-        kind = body.get("kind", "full")
-        if kind not in KINDS:
-            raise invalid(f"kind is one of {', '.join(KINDS)}")
-        user = self._emulator.access.add_user(
-            _text(body, "name"),
-            _text(body, "password"),
-            kind,
-            sources=_texts(body, "sources"),
-            writes=_texts(body, "writes"),
-            code=None if body.get("code") is None else _text(body, "code"),
-        )
-        return sorted(user.roles)
 
     def _throttle(self, body: Mapping[str, Any]) -> dict[str, Any]:
         requests, queue, after = (body.get(name) for name in ("requests", "queue", "retryAfter"))
@@ -250,38 +212,3 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 def _json(body: Mapping[str, Any], status: int = 200) -> Reply:
     return Reply(status, dump(body))
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise invalid(f"{name} must be a string")
-    return value
-
-
-def _texts(body: Mapping[str, Any], name: str) -> frozenset[str]:
-    values = body.get(name, [])
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise invalid(f"{name} must be a list of strings")
-    return frozenset(values)
-
-
-def _channel(body: Mapping[str, Any]) -> str:
-    channel = _text(body, "channel")
-    if not channel.startswith("/"):
-        raise invalid("channel begins with a slash, as /alarms/4711")
-    return channel
-
-
-def _flag(body: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
-    value = body.get(name, default)
-    if not isinstance(value, bool):
-        raise invalid(f"{name} must be true or false")
-    return value
-
-
-def _number(body: Mapping[str, Any], name: str) -> float:
-    value = body.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
-        raise invalid(f"{name} must be a number of seconds, at most {_LONGEST:.0f}")
-    return float(value)

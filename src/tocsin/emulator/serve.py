@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
-    from tocsin.emulator._emulator import Emulator
+    from tocsin.emulator._base import BaseEmulator
 
 _BACKLOG = 512
 _GRACE = 1.0  # seconds for requests to notice that the server stops
@@ -141,14 +141,16 @@ class Served:
         tls: Speak TLS; with `verify_mode` set, certificates of clients are checked and known to the emulator.
     """
 
-    def __init__(self, emulator: Emulator, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, emulator: BaseEmulator, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._tls = tls
         self.host = host
         self.port = port
         self.connections_made = 0
         self._emulator = emulator
         self._config = uvicorn.Config(
-            emulator.app, http=Protocol, ws=SocketProtocol, ws_max_size=emulator.settings.limits.frame,
+            emulator.app, http=Protocol, ws=SocketProtocol, ws_max_size=emulator.limits.frame,
             ws_ping_interval=None, ws_per_message_deflate=False, lifespan="off",
             log_config=None, access_log=False, date_header=False, server_header=False, timeout_keep_alive=75,
             proxy_headers=False,
@@ -286,7 +288,7 @@ class Served:
 
 @asynccontextmanager
 async def serve(
-    emulator: Emulator, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    emulator: BaseEmulator, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
 ) -> AsyncGenerator[Served]:
     """Serve an emulator on a socket, in a thread of its own; on asyncio and trio alike.
 
@@ -328,7 +330,11 @@ async def serve(
 
 
 def serve_forever(
-    emulator: Emulator, host: str = "127.0.0.1", port: int = 0, *, ready: Callable[[str], None] | None = None
+    emulator: BaseEmulator,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve in the foreground until SIGINT or SIGTERM.
 
