@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._json import dump, load
 from tocsin.emulator._xprotect_filters import read_filters
 from tocsin.emulator._xprotect_sessions import Subscription
@@ -14,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-    from tocsin.emulator._xprotect_sessions import Session, Sessions
+    from tocsin.emulator._xprotect_sessions import Session, Sessions, Viewer
 
 __all__ = ["Command", "Link", "MalformedError", "read_command"]
 
-_BEARER: Final = "bearer"
 _GARBLED: Final = b'{"garbled":true}'
 _OK: Final = 200
 _CREATED: Final = 201
@@ -68,21 +68,13 @@ def read_command(text: str) -> Command:
     return Command(name, id, found)
 
 
-class _RefusedError(Exception):
-    """A command that is answered with an error."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 class Link:
     """One connection: commands in, replies and events out.
 
     Args:
         sessions: The server's sessions.
         owner: Whom the upgrade's token named; None if it had none.
-        check: Tells whom a token names; None if nobody.
+        check: Tells whom an `Authorization` names; refuses by raising `RefusedError`.
         ring: Called when the connection is to be looked at.
         strike: The faults that strike an event of a source, by their kinds.
 
@@ -95,8 +87,8 @@ class Link:
         self,
         sessions: Sessions,
         *,
-        owner: str | None,
-        check: Callable[[str], str | None],
+        owner: Viewer | None,
+        check: Callable[[str], Viewer],
         ring: Callable[[], None],
         strike: Callable[[str], AbstractSet[str]] = lambda _source: frozenset(),
     ) -> None:
@@ -121,12 +113,10 @@ class Link:
         answer = self._commands.get(command.name)
         try:
             if answer is None:
-                raise _RefusedError(400, f"Unknown command: {command.name:.100}")
-            if self._owner is None and command.name != "authenticate":
-                raise _RefusedError(401, "Authenticate first")
+                raise RefusedError(400, "", f"Unknown command: {command.name:.100}")
             made = answer(command, now)
-        except _RefusedError as refused:
-            return [self.refuse(command, refused.status, str(refused))]
+        except RefusedError as refused:
+            return [self.refuse(command, refused.status, refused.message)]
         except ValueError as error:
             return [self.refuse(command, 400, str(error))]
         if isinstance(made, bytes):
@@ -200,23 +190,22 @@ class Link:
 
     def _authenticate(self, command: Command, _now: float) -> dict[str, Any]:
         if self._owner is not None:
-            raise _RefusedError(400, "The connection is authenticated already")
-        scheme, _, token = command.text("token").partition(" ")
-        self._owner = self._check(token.strip()) if scheme.lower() == _BEARER else None
-        if self._owner is None:
-            raise _RefusedError(401, "The token is missing, wrong or has expired")
+            raise RefusedError(400, "", "The connection is authenticated already")
+        self._owner = self._check(command.text("token"))
         return {"status": _OK}
 
     def _start_session(self, command: Command, now: float) -> dict[str, Any]:
         id, event_id = command.text("sessionId"), command.text("eventId")
+        sessions, owner = self._sessions, self._owner
+        if owner is None:
+            raise RefusedError(401, "", "Authenticate first")
         if self.session is not None:
-            raise _RefusedError(400, "The connection has a session already")
-        sessions, owner = self._sessions, self._owner or ""
+            raise RefusedError(400, "", "The connection has a session already")
         session = sessions.resume(id, event_id, owner, self, now) if id else None
         status = _CREATED if session is None else _OK
         session = session or sessions.start(owner, self, now)
         if session is None:
-            raise _RefusedError(503, "There are too many sessions")
+            raise RefusedError(503, "", "There are too many sessions")
         self.session = session
         return {"status": status, "sessionId": session.id}
 
@@ -224,7 +213,7 @@ class Link:
         session = self._started()
         filters = read_filters(command.body.get("filters"))
         if len(session.subscriptions) >= self._sessions.rules.subscriptions:
-            raise _RefusedError(400, "The session has too many subscriptions")
+            raise RefusedError(400, "", "The session has too many subscriptions")
         id = self._sessions.new_id()
         session.subscriptions[id] = Subscription(filters, self._sessions.feed.last)
         return {"status": _OK, "subscriptionId": id}
@@ -232,7 +221,7 @@ class Link:
     def _remove_subscription(self, command: Command, _now: float) -> dict[str, Any]:
         session, id = self._started(), command.text("subscriptionId").lower()
         if session.subscriptions.pop(id, None) is None:
-            raise _RefusedError(404, "The session has no such subscription")
+            raise RefusedError(404, "", "The session has no such subscription")
         return {"status": _OK}
 
     def _get_state(self, command: Command, _now: float) -> bytes:
@@ -242,6 +231,8 @@ class Link:
         return head + b",".join(states) + b"]}"
 
     def _started(self) -> Session:
+        if self._owner is None:
+            raise RefusedError(401, "", "Authenticate first")
         if self.session is None:
-            raise _RefusedError(400, "Start a session first")
+            raise RefusedError(400, "", "Start a session first")
         return self.session

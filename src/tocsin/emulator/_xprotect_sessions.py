@@ -6,7 +6,7 @@ No I/O and no clock: times are monotonic seconds that callers bring.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tocsin.emulator._xprotect_filters import passes
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from tocsin.emulator._xprotect_filters import Filter, LiveEvent
 
-__all__ = ["Feed", "Outlet", "Session", "SessionRules", "Sessions", "Subscription"]
+__all__ = ["Feed", "Outlet", "Session", "SessionRules", "Sessions", "Subscription", "Viewer"]
+
+_CAMERAS: Final = "cameras"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,14 @@ class Feed:
             yield number, self._events[number]
 
 
+class Viewer(Protocol):
+    """Who asks. Two of them that are equal are the same."""
+
+    def sees(self, camera: str, /) -> bool:
+        """Whether they see what a camera brings about."""
+        ...
+
+
 class Outlet(Protocol):
     """The connection that a session speaks on."""
 
@@ -127,7 +137,7 @@ class Session:
     """
 
     id: str
-    owner: str
+    owner: Viewer
     began: int
     at: int
     outlet: Outlet | None
@@ -136,6 +146,8 @@ class Session:
 
     def wants(self, event: LiveEvent, place: int | None = None) -> bool:
         """Whether a subscription lets an event pass; with a place, one that was there before the event."""
+        if event.kind == _CAMERAS and not self.owner.sees(event.source_id):
+            return False
         return any(
             (place is None or subscription.since < place) and passes(subscription.filters, event)
             for subscription in self.subscriptions.values()
@@ -174,7 +186,7 @@ class Sessions:
         """The session with an id, alive or to be resumed."""
         return self._sessions.get(id.lower())
 
-    def start(self, owner: str, outlet: Outlet, now: float) -> Session | None:
+    def start(self, owner: Viewer, outlet: Outlet, now: float) -> Session | None:
         """A new session that speaks on a connection; None if there are too many."""
         self._sweep(now)
         if len(self._sessions) >= self.rules.sessions:
@@ -184,7 +196,7 @@ class Sessions:
         self._sessions[session.id.lower()] = session
         return session
 
-    def resume(self, id: str, event_id: str, owner: str, outlet: Outlet, now: float) -> Session | None:
+    def resume(self, id: str, event_id: str, owner: Viewer, outlet: Outlet, now: float) -> Session | None:
         """The session with an id, to go on after an event, on another connection.
 
         A session whose connection has not ended yet is taken over from it: the client may know of the end

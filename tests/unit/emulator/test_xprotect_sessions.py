@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._xprotect_commands import Link, MalformedError, read_command
 from tocsin.emulator._xprotect_filters import LiveEvent, passes, read_filters
 from tocsin.emulator._xprotect_sessions import Feed, SessionRules, Sessions
@@ -25,6 +27,24 @@ def event(number: int, *, source: str = "cameras/C1", kind: str = MOTION, group:
     return LiveEvent(f"e{number}", source, kind, group, body)
 
 
+@dataclass(frozen=True)
+class Viewer:
+    name: str
+    hidden: str = ""
+
+    def sees(self, camera: str) -> bool:
+        return camera != self.hidden
+
+
+ADA = Viewer("ada")
+
+
+def check(authorization: str) -> Viewer:
+    if authorization != "Bearer good":
+        raise RefusedError(401, "", "no such token")
+    return Viewer("ada")
+
+
 class Site:
     """Sessions, and connections to them."""
 
@@ -35,7 +55,7 @@ class Site:
         self.sessions = Sessions(self.feed, self.rules, lambda: f"guid-{next(numbers)}")
         self.struck: dict[str, frozenset[str]] = {}
 
-    def connect(self, owner: str | None = "ada") -> Client:
+    def connect(self, owner: Viewer | None = ADA) -> Client:
         return Client(self, owner)
 
     def subscribed(self, filters: Any = ALL) -> Client:
@@ -52,12 +72,11 @@ class Site:
 class Client:
     """One connection."""
 
-    def __init__(self, site: Site, owner: str | None) -> None:
+    def __init__(self, site: Site, owner: Viewer | None) -> None:
         self.rung = 0
         self.numbers = count()
         self.link = Link(
-            site.sessions, owner=owner, ring=self.ring,
-            check=lambda token: "ada" if token == "good" else None,
+            site.sessions, owner=owner, ring=self.ring, check=check,
             strike=lambda source: site.struck.get(source, frozenset()),
         )  # fmt: skip
 
@@ -179,7 +198,7 @@ def test_a_session_that_cannot_be_resumed_is_a_new_one_without_subscriptions(cas
     client.link.leave(10.0)
     if case == "forgotten":
         site.sessions.forget_all()
-    again = site.connect("bob" if case == "somebody else" else "ada")
+    again = site.connect(Viewer("bob") if case == "somebody else" else ADA)
     reply = again.say(
         "startSession",
         40.1 if case == "late" else 11.0,
@@ -243,7 +262,7 @@ def test_commands_out_of_order_are_refused_by_their_replies() -> None:
     assert client.say("startSession")["status"] == 401
     assert client.say("authenticate", token="good")["status"] == 401
     assert client.say("authenticate", token="Bearer bad")["status"] == 401
-    assert client.say("authenticate", token="bearer good")["status"] == 200
+    assert client.say("authenticate", token="Bearer good")["status"] == 200
     assert client.say("authenticate", token="Bearer good")["status"] == 400
     assert client.say("getState")["status"] == 400
     assert client.say("addSubscription", filters=ALL)["status"] == 400
@@ -251,6 +270,18 @@ def test_commands_out_of_order_are_refused_by_their_replies() -> None:
     assert client.say("noSuchCommand")["status"] == 400
     assert client.say("startSession", sessionId=None)["status"] == 201
     assert client.say("startSession")["status"] == 400
+
+
+def test_nobody_is_told_of_cameras_that_they_may_not_see() -> None:
+    site = Site()
+    client = site.connect(Viewer("ada", hidden="c1"))
+    client.say("startSession")
+    client.say("addSubscription", filters=ALL)
+    site.sessions.publish(event(1, group=GROUP))
+    site.sessions.publish(event(2, source="cameras/C2", group=GROUP))
+    site.sessions.publish(event(3, source="outputs/c1"))
+    assert client.pushed() == ["e2", "e3"]
+    assert [state["id"] for state in client.say("getState")["states"]] == ["e2"]
 
 
 def test_sessions_and_subscriptions_are_capped() -> None:
