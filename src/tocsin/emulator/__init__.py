@@ -18,8 +18,10 @@ from tocsin.emulator._settings import (
     ThrottleSettings,
 )
 from tocsin.emulator._store import Store
+from tocsin.emulator._xprotect_settings import XProtectSettings
 from tocsin.emulator.faults import Fault, Faults, Ordered
 from tocsin.emulator.serve import Served, serve, serve_forever
+from tocsin.emulator.xprotect import XProtectEmulator
 
 __all__ = [
     "Access",
@@ -41,6 +43,8 @@ __all__ = [
     "Store",
     "ThrottleSettings",
     "User",
+    "XProtectEmulator",
+    "XProtectSettings",
     "essence",
     "serve",
     "serve_forever",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -62,10 +62,20 @@ class Ledger(Sequence[Entry]):
 
     Args:
         limit: How many entries are kept.
+        essence: An alarm's JSON without what may differ between two messages about the same state.
+        is_open: Whether an alarm's JSON says that it is open.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+        self,
+        limit: int,
+        *,
+        essence: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+        is_open: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> None:
         self._limit = limit
+        self._essence = essence or _essence
+        self._is_open = is_open or _is_open
         self._entries: list[Entry] = []
         self.dropped = 0
 
@@ -121,13 +131,13 @@ class Ledger(Sequence[Entry]):
         """
         truth = self.truth()
         if since is None:
-            ids = {id for id, alarm in truth.items() if _is_open(alarm)} | fold.keys()
+            ids = {id for id, alarm in truth.items() if self._is_open(alarm)} | fold.keys()
         else:
             ids = {entry.id for entry in self.after(since)}
         wrong = []
         for id in sorted(ids, key=_by_number):
             expected, got = truth.get(id), fold.get(id)
-            if _key(expected) != _key(got):
+            if self._key(expected) != self._key(got):
                 wrong.append(Difference(id, expected, got))
         return wrong
 
@@ -153,13 +163,18 @@ class Ledger(Sequence[Entry]):
                 continue
             id = str(change["id"])
             entries, start = written.get(id, []), place.get(id, 0)
-            wanted = _key(None if change["action"] == "DELETE" else change.get("alarm"))
-            found = next((i for i in range(start, len(entries)) if _key(entries[i].alarm) == wanted), None)
+            wanted = self._key(None if change["action"] == "DELETE" else change.get("alarm"))
+            found = next(
+                (i for i in range(start, len(entries)) if self._key(entries[i].alarm) == wanted), None
+            )
             if found is None:
                 wrong.append(change)
             else:
                 place[id] = found + 1
         return wrong
+
+    def _key(self, alarm: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        return None if alarm is None else self._essence(alarm)
 
 
 def essence(alarm: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,8 +188,7 @@ def essence(alarm: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _key(alarm: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if alarm is None else essence(alarm)
+_essence = essence
 
 
 def _is_open(alarm: Mapping[str, Any]) -> bool:

@@ -83,10 +83,10 @@ class XProtectAccess:
         login: Login = "basic",
         cameras: frozenset[str] | None = None,
     ) -> Account:
-        """Add an account, or replace the one of that name.
+        r"""Add an account, or replace the one of that name.
 
         Args:
-            name: The name, for Windows as `DOMAIN\\user`.
+            name: The name, for Windows as `DOMAIN\user`.
             password: The password, or the client's secret.
             role: `full` (Administrators), `read-only`, or `no-alarms`.
             login: `basic`, `windows`, or `service` (client credentials).
