@@ -91,7 +91,12 @@ class XProtectAccess:
             role: `full` (Administrators), `read-only`, or `no-alarms`.
             login: `basic`, `windows`, or `service` (client credentials).
             cameras: Ids of the cameras that it sees; None: all.
+
+        Raises:
+            ValueError: A Windows user's name or password has what pyspnego cannot take.
         """
+        if login == "windows" and any(sign in name + password for sign in ":\r\n"):
+            raise ValueError("no colon and no line break in a Windows user's name or password")
         account = Account(name, password, login, ROLES[role], cameras)
         self._accounts[login, name.casefold()] = account
         self.unlock(name)

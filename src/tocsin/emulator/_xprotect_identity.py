@@ -102,8 +102,7 @@ class Identity:
             raise TokenError("unsupported_grant_type")
         if exchange.path != LOGIN:  # the gateway hands no handshake through
             raise ApiError(401, "Unauthorized")
-        outcome = self._gate.step(exchange.client, exchange.headers.get("authorization"))
-        return outcome if isinstance(outcome, Reply) else self._granted(outcome)
+        return self._granted(self._gate.step(exchange.client, exchange.headers.get("authorization")))
 
     def _granted(self, account: Account) -> Reply:
         lifetime = self._settings.token_lifetime

@@ -76,7 +76,7 @@ class AlarmsRest:
         found = self._store.site.source(body["source"]) if isinstance(body.get("source"), str) else None
         if found is not None and not account.sees(found[1]):
             raise bad("The source is not known", "source")
-        alarm = self._store.submit(body, by=account.name)
+        alarm = self._store.submit(body)
         return data_reply(alarm.view(data=True), 202)
 
     def get(self, exchange: Exchange, account: Account, id: str) -> Reply:

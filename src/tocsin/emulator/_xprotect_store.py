@@ -76,12 +76,11 @@ class XProtectStore:
 
     # What operators, devices and integrations do, in plain JSON.
 
-    def create(self, alarm: Mapping[str, Any] | None = None, *, by: str = "") -> dict[str, Any]:
+    def create(self, alarm: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Trigger an alarm, as a POST would.
 
         Args:
             alarm: `name`, `message`, `source` and so on; absent ones get defaults.
-            by: Who does it.
 
         Returns:
             Its JSON.
@@ -90,7 +89,7 @@ class XProtectStore:
             RefusedError: The platform would answer with an error.
         """
         with self.lock:
-            return self.submit({"name": "Alarm", **(alarm or {})}, by=by).doc
+            return self.submit({"name": "Alarm", **(alarm or {})}).doc
 
     def update(self, id: str, changes: Mapping[str, Any], *, by: str = "") -> dict[str, Any]:
         """Change an alarm as a PATCH would; states, priorities and so on may be given by level.
@@ -205,7 +204,7 @@ class XProtectStore:
             )  # fmt: skip
 
     def raise_event(
-        self, type: str, source: str | None = None, *, data: Mapping[str, Any] | None = None, by: str = ""
+        self, type: str, source: str | None = None, *, data: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Have an event happen; alarm definitions may make an alarm of it.
 
@@ -213,7 +212,6 @@ class XProtectStore:
             type: The event type's id.
             source: Such as `cameras/<id>`; None: the event type itself, if it is a user-defined one.
             data: More about it.
-            by: Who does it.
 
         Returns:
             Its JSON.
@@ -222,7 +220,7 @@ class XProtectStore:
             RefusedError: The platform would answer with an error.
         """
         with self.lock:
-            return self.happen(type, source, data, by=by).rest(data=True)
+            return self.happen(type, source, data).rest(data=True)
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Have a listener told of every event, with the lock held.
@@ -252,7 +250,7 @@ class XProtectStore:
 
     # What the routes do. All of it is called with the lock held.
 
-    def submit(self, body: Mapping[str, Any], *, by: str = "") -> Alarm:
+    def submit(self, body: Mapping[str, Any]) -> Alarm:
         """A POST of an alarm."""
         self.sweep()
         if len(self._alarms) >= self._settings.limits.alarms:
@@ -323,9 +321,7 @@ class XProtectStore:
         """The pictures of an alarm; the list may be added to."""
         return self._snapshots.setdefault(id, [])
 
-    def happen(
-        self, type: str, source: str | None, data: Mapping[str, Any] | None = None, *, by: str = ""
-    ) -> Event:
+    def happen(self, type: str, source: str | None, data: Mapping[str, Any] | None = None) -> Event:
         """An event."""
         kind = self.site.items["eventTypes"].get(type.lower())
         if kind is None:
@@ -348,7 +344,7 @@ class XProtectStore:
         for listener in list(self._listeners):
             listener(event)
         for definition in self.site.definitions_for(event.type, path):
-            self._trigger(definition, event, path if camera != EMPTY else "", by=by)
+            self._trigger(definition, event, path if camera != EMPTY else "")
         return event
 
     def stored_events(self) -> list[Event]:
@@ -378,14 +374,14 @@ class XProtectStore:
             if limit is not None and alarm.at + limit * 1000 <= now:
                 self._drop(alarm)
 
-    def _trigger(self, definition: Mapping[str, Any], event: Event, source: str, *, by: str) -> None:
+    def _trigger(self, definition: Mapping[str, Any], event: Event, source: str) -> None:
         kind = self.site.items["eventTypes"][event.type]
         category = definition.get("category")
         body = {
             "name": definition["name"], "message": kind["name"], "source": source,
             "priority": definition.get("priority"), "category": None if category == EMPTY else category,
         }  # fmt: skip
-        self.submit(body, by=by)
+        self.submit(body)
 
     def _write(
         self, action: Action, doc: dict[str, Any], data: Mapping[str, Any], before: Alarm | None
