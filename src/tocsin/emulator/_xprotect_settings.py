@@ -27,7 +27,7 @@ class XProtectSettings:
         filter_updated: Whether alarms can be filtered and ordered by `lastUpdatedTime`.
         patch_keys: `all`: a PATCH that lacks one of the five documented keys is answered 400.
         null_clears: Whether null in a PATCH clears what it names; else it is left alone.
-        sessions: Whether `/alarmSessions` and `/eventSessions` are there.
+        sessions: Whether `/alarmSessions` is there.
         session_lifetime: A session that nobody asks for so long is forgotten.
         closed_retention: Closed alarms vanish after so long; None: never.
         open_retention: Other alarms do.

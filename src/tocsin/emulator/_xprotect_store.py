@@ -349,8 +349,10 @@ class XProtectStore:
 
     def stored_events(self) -> list[Event]:
         """The events that are kept, newest first."""
-        oldest = ticks_text(max(0, self.ticks() - round(self._settings.event_retention * TICKS)))
-        return [event for event in reversed(self._events) if event.stored and event.time > oldest]
+        now = self._clock.now_ms() * (TICKS // 1000)
+        oldest = ticks_text(max(0, now - round(self._settings.event_retention * TICKS)))
+        newest = ticks_text(max(self._last, now) - round(self._settings.visible_after * TICKS))
+        return [event for event in reversed(self._events) if event.stored and oldest < event.time <= newest]
 
     def states(self) -> list[Event]:
         """The last event of each source and state group."""

@@ -10,9 +10,11 @@ from tocsin.emulator._clock import Clock, utc_now
 from tocsin.emulator._http import Routes
 from tocsin.emulator._settings import Limits, ThrottleSettings
 from tocsin.emulator._xprotect_access import XProtectAccess
+from tocsin.emulator._xprotect_alarm_sessions import AlarmSessions
 from tocsin.emulator._xprotect_app import XProtectApp
 from tocsin.emulator._xprotect_config import ConfigRest
 from tocsin.emulator._xprotect_control import vms_actions, vms_state
+from tocsin.emulator._xprotect_events_rest import EventsRest
 from tocsin.emulator._xprotect_identity import Identity
 from tocsin.emulator._xprotect_ntlm import NtlmGate
 from tocsin.emulator._xprotect_rest import AlarmsRest
@@ -87,6 +89,7 @@ class XProtectEmulator(BaseEmulator):
         button = self.store.add_user_event("Panic button")
         self.store.add_definition("Panic", button["id"])
         self._gate = NtlmGate(self.access) if settings.windows else None
+        self._sessions = AlarmSessions(self.store, self.clock, settings)
         self.app: XProtectApp = XProtectApp(self, self._routes())
 
     @property
@@ -105,7 +108,8 @@ class XProtectEmulator(BaseEmulator):
         return self.store.ledger
 
     def forget(self) -> None:
-        """Forget the handshakes that are under way."""
+        """Forget sessions, and the handshakes that are under way."""
+        self._sessions.forget()
         if self._gate is not None:
             self._gate.forget()
 
@@ -122,5 +126,8 @@ class XProtectEmulator(BaseEmulator):
         Identity(self.access, self._gate, self.settings, self.version).register(routes)
         if self.settings.gateway:
             AlarmsRest(self.store, self.settings).register(routes)
+            EventsRest(self.store, self.settings).register(routes)
+            if self.settings.sessions:
+                self._sessions.register(routes)
             ConfigRest(self.store, self.settings).register(routes)
         return routes
