@@ -6,6 +6,7 @@ One task talks, another one listens for it: so a client that leaves is noticed w
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -99,8 +100,7 @@ class Socket:
                 case "drip":
                     self._chunk, self._pause = fault.size, fault.seconds
                 case "body":
-                    text = (fault.body or "").encode()
-                    self._rewrites.append(fault.rewrite or (lambda _old, new=text: new))  # type: ignore[misc]
+                    self._rewrites.append(fault.rewrite or partial(_changed, fault=fault))
                 case _:
                     pass
 
@@ -240,6 +240,13 @@ class Socket:
             await self._send(message)
         except OSError:  # what servers raise after the client has left
             raise GoneError from None
+
+
+def _changed(text: bytes, fault: Fault) -> bytes:
+    """What a fault makes of a message: its own text, or the same one blown up with spaces."""
+    if fault.body is None and fault.size:
+        return text.ljust(fault.size)
+    return (fault.body or "").encode()
 
 
 def _framed(text: bytes) -> bytes:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._json import dump, load
 from tocsin.emulator._xprotect_filters import read_filters
-from tocsin.emulator._xprotect_sessions import Subscription
+from tocsin.emulator._xprotect_event_sessions import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-    from tocsin.emulator._xprotect_sessions import Session, Sessions, Viewer
+    from tocsin.emulator._xprotect_event_sessions import Session, Sessions, Viewer
 
 __all__ = ["Command", "Link", "MalformedError", "read_command"]
 

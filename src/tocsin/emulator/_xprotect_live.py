@@ -10,7 +10,7 @@ from tocsin.emulator._xprotect_events import Event
 from tocsin.emulator._xprotect_filters import LiveEvent
 
 if TYPE_CHECKING:
-    from tocsin.emulator._xprotect_sessions import Sessions
+    from tocsin.emulator._xprotect_event_sessions import Sessions
     from tocsin.emulator._xprotect_store import XProtectStore
 
 _AT_REST: Final = (

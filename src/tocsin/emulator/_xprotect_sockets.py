@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tocsin.emulator._base import BaseEmulator
     from tocsin.emulator._socket import Socket
     from tocsin.emulator._xprotect_live import LiveEvents
-    from tocsin.emulator._xprotect_sessions import Sessions, Viewer
+    from tocsin.emulator._xprotect_event_sessions import Sessions, Viewer
 
 EVENTS: Final = "/api/ws/events/v1"
 

@@ -45,8 +45,10 @@ class Fault:
     request with the method FRAME:
         `drop`, `cut`, `silence` end the socket or hush it, `size` counted in bytes of messages from the fault
         on; a silent one answers no ping. `drip` is for all that is sent from then on, `body` for the
-        next message. `hang` leaves an upgrade without an answer, and passes over a message. A message has no
-        `status`.
+        next message, which with `size` alone is padded with spaces to so many bytes. `hang` leaves an upgrade
+        without an answer, and passes over a message. A message has no `status`.
+    The `channel` of XProtect's messages is their command: `getState`; a `reject` has the status before `::`.
+    That of its events is their source: `cameras/<id>`.
     On live messages, once for each session that is to get one:
         `lose`, `duplicate`, `reorder` (it comes after the next one, or with the next poll), `garble`
         (it comes as something that is no alarm).
@@ -65,7 +67,7 @@ class Fault:
         retry_after: For `status`: the header's text, seconds or an HTTP date.
         body: For `status` and `body`.
         content_type: Of `body`.
-        size: Bytes, for `cut`, `silence`, `drip`.
+        size: Bytes, for `cut`, `silence`, `drip`, and of a padded `body`.
         seconds: For `delay`, `drip`, `stale`.
         when: For `drop`.
         reset: End the connection with a reset instead of a plain close, where there are sockets.

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
-from emulator_socket import Line, dialled
+from emulator_socket import Closed, Line, dialled
 
 if TYPE_CHECKING:
     import httpx
@@ -42,6 +42,14 @@ class EventsLine(Line):
         while not self.events:
             self.events += json.loads(await self.hear())["events"]
         return self.events.pop(0)
+
+    async def end(self) -> int | None:
+        """Read to the connection's end; the code of its goodbye."""
+        try:
+            while True:
+                await self.hear()
+        except Closed as closed:
+            return closed.code
 
     async def attach(self, filters: Any = ALL) -> str:
         """Start a session and subscribe; the session's id."""
