@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._json import dump, load
-from tocsin.emulator._xprotect_filters import read_filters
 from tocsin.emulator._xprotect_event_sessions import Subscription
+from tocsin.emulator._xprotect_filters import read_filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from tocsin.emulator._clock import ticks_text
 from tocsin.emulator._json import dump
+from tocsin.emulator._xprotect_event_sessions import Feed, Sessions
 from tocsin.emulator._xprotect_events import Event
 from tocsin.emulator._xprotect_filters import LiveEvent
 
 if TYPE_CHECKING:
-    from tocsin.emulator._xprotect_event_sessions import Sessions
+    from tocsin.emulator._xprotect_event_sessions import SessionRules
     from tocsin.emulator._xprotect_store import XProtectStore
 
 _AT_REST: Final = (
@@ -25,14 +26,17 @@ class LiveEvents:
 
     Args:
         store: Where events happen.
+        rules: How sessions behave.
+
+    Attributes:
         sessions: Who is told.
     """
 
-    def __init__(self, store: XProtectStore, sessions: Sessions) -> None:
+    def __init__(self, store: XProtectStore, rules: SessionRules) -> None:
         self._store = store
-        self._sessions = sessions
         self._met: set[str] = set()
-        store.listen(lambda event: sessions.publish(_live(event)))
+        self.sessions = Sessions(Feed(rules.kept), rules, store.site.guid)
+        store.listen(lambda event: self.sessions.publish(_live(event)))
 
     def meet_cameras(self) -> None:
         """Take in the cameras that came since the last time, and those that went; with the lock held."""
@@ -40,13 +44,13 @@ class LiveEvents:
         if cameras.keys() == self._met:
             return
         for gone in self._met - cameras.keys():
-            self._sessions.feed.drop_source(f"cameras/{gone}")
+            self.sessions.feed.drop_source(f"cameras/{gone}")
         for camera in [camera for camera in cameras if camera not in self._met]:
             self._begin(f"cameras/{camera}")
         self._met = set(cameras)
 
     def _begin(self, source: str) -> None:
-        site, feed = self._store.site, self._sessions.feed
+        site, feed = self._store.site, self.sessions.feed
         for id in _AT_REST:
             group = site.find("eventTypes", id)["stateGroupId"]
             if (source.lower(), group.lower()) not in feed.states:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tocsin.emulator._base import BaseEmulator
     from tocsin.emulator._socket import Socket
+    from tocsin.emulator._xprotect_event_sessions import Viewer
     from tocsin.emulator._xprotect_live import LiveEvents
-    from tocsin.emulator._xprotect_event_sessions import Sessions, Viewer
 
 EVENTS: Final = "/api/ws/events/v1"
 
@@ -34,8 +34,7 @@ class EventSockets:
 
     Args:
         emulator: The server.
-        sessions: Its sessions.
-        live: Brings events to them.
+        live: Its sessions, and what brings events to them.
         check: Tells whom an `Authorization` names; refuses by raising `RefusedError`.
         state_latency: Seconds that `getState` takes.
     """
@@ -43,13 +42,11 @@ class EventSockets:
     def __init__(
         self,
         emulator: BaseEmulator,
-        sessions: Sessions,
         live: LiveEvents,
         check: Callable[[str], Viewer],
         state_latency: float = 0.0,
     ) -> None:
         self._emulator = emulator
-        self._sessions = sessions
         self._live = live
         self._check = check
         self._state_latency = state_latency
@@ -65,7 +62,7 @@ class EventSockets:
         owner = None if given is None else self._check(given)
         await socket.accept(self._emulator.clock.http_date())
         link = Link(
-            self._sessions, owner=owner, check=self._check, ring=socket.bell.ring,
+            self._live.sessions, owner=owner, check=self._check, ring=socket.bell.ring,
             strike=self._emulator.faults.on_event,
         )  # fmt: skip
         try:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tocsin.emulator._errors import RefusedError
 from tocsin.emulator._xprotect_commands import Link, MalformedError, read_command
-from tocsin.emulator._xprotect_filters import LiveEvent, passes, read_filters
 from tocsin.emulator._xprotect_event_sessions import Feed, SessionRules, Sessions
+from tocsin.emulator._xprotect_filters import LiveEvent, passes, read_filters
 
 ALL = [{"modifier": "include", "resourceTypes": ["*"], "sourceIds": ["*"], "eventTypes": ["*"]}]
 MOTION = "6eb95dd6-7ccc-4bce-99f8-af0d0b582d77"
