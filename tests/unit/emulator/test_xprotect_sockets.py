@@ -218,7 +218,7 @@ async def test_accidents_end_the_connection_and_only_some_the_session(emulator, 
         assert await line.resume(session, seen) == (200 if resumable else 201)
         if resumable:
             assert (await line.event())["id"] == missed
-    assert emulator.sessions == 1
+    assert emulator.event_sessions == 1
 
 
 async def test_a_silent_socket_and_a_silent_session_tell_nothing(emulator, http):
