@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tocsin._version import __version__
-from tocsin.cli._options import Connection, JsonLines, Profile, Scope, Transport, bundled
+from tocsin.cli._options import Connection, JsonLines, Platform, Profile, Scope, Transport, bundled
 from tocsin.cli._run import DONE, MISUSED, complain, run
 from tocsin.cli._text import plain
 from tocsin.models import Level, Phase
@@ -241,12 +241,13 @@ def doctor(
 
 @app.command()
 def emulator(
+    platform: Annotated[Platform, typer.Option(help="What to serve.")] = Platform.CUMULOCITY,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8111,
-    tenant: Annotated[str, typer.Option(help="Its only tenant.")] = "t1",
+    tenant: Annotated[str, typer.Option(help="Cumulocity: its only tenant.")] = "t1",
     user: Annotated[str, typer.Option(help="Its only user.")] = "demo",
     password: Annotated[str, typer.Option(help="The user's password.")] = "demo",  # noqa: S107 - a toy's
-    profile: Annotated[Profile, typer.Option(help="Today's platform, or the old one.")] = Profile.CURRENT,
+    profile: Annotated[Profile, typer.Option(help="Cumulocity: today's, or the old one.")] = Profile.CURRENT,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let other machines reach it.")
     ] = False,
@@ -255,16 +256,16 @@ def emulator(
         typer.Option("--control", help="Take orders for faults over HTTP; a token is printed on stderr."),
     ] = False,
 ) -> int:
-    """Serve an in-memory Cumulocity on this machine."""
+    """Serve an in-memory Cumulocity or XProtect on this machine."""
     try:
         from tocsin.cli import _emulate
     except ModuleNotFoundError as error:
         return _without(error)
     address = _emulate.Address(host=host, port=port, allow_remote=allow_remote, control=control)
-    access = {"tenant": tenant, "user": user, "password": password}
-    return run(
-        lambda output: _emulate.emulate(output, address, profile=profile.value, **access), needs_reader=False
+    served = _emulate.Platform(
+        name=platform.value, tenant=tenant, user=user, password=password, profile=profile.value
     )
+    return run(lambda output: _emulate.emulate(output, address, served), needs_reader=False)
 
 
 @app.command()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from tocsin.cli._run import DONE, complain
-from tocsin.emulator import Emulator, serve
+from tocsin.emulator import Emulator, XProtectEmulator, serve
 from tocsin.errors import ConfigurationError, TransportError
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from tocsin.cli._output import Output
 
-__all__ = ["Address", "emulate", "is_loopback", "quiet_server"]
+__all__ = ["Address", "Platform", "emulate", "is_loopback", "quiet_server"]
 
 DEVICES: Final = {"4711": "Door 7", "4712": "Pump 3", "4713": "Cold store"}
 """Devices that are there from the start, so that an alarm can be raised at once."""
+
+CAMERAS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +43,39 @@ class Address:
     control: bool
 
 
-async def emulate(
-    output: Output,
-    address: Address,
-    *,
-    profile: Literal["current", "seed"],
-    tenant: str,
-    user: str,
-    password: str,
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """What is emulated.
+
+    Attributes:
+        name: The platform.
+        user: Its only user.
+        password: The user's password.
+        tenant: The only tenant, where there are tenants.
+        profile: How old it is, where that matters.
+    """
+
+    name: Literal["cumulocity", "xprotect"]
+    user: str
+    password: str = field(repr=False)
+    tenant: str
+    profile: Literal["current", "seed"]
+
+    def make(self) -> tuple[Emulator | XProtectEmulator, str]:
+        """The emulator, and what to tell of it."""
+        if self.name == "xprotect":
+            domain = f"DOMAIN\\{self.user}"
+            vms = XProtectEmulator(
+                user=self.user, password=self.password, windows_user=domain, cameras=CAMERAS
+            )
+            return vms, f"XProtect {vms.version}, users {self.user} and {domain}, {CAMERAS} cameras"
+        tenant = Emulator(tenant=self.tenant, user=self.user, password=self.password, profile=self.profile)
+        for number, name in DEVICES.items():
+            tenant.store.add_device(name, id=number)
+        return tenant, f"tenant {self.tenant}, user {self.user}, devices {', '.join(DEVICES)}"
+
+
+async def emulate(output: Output, address: Address, platform: Platform) -> int:
     """Serve until interrupted; the first line on stdout tells where, and is the only one.
 
     Raises:
@@ -60,17 +86,15 @@ async def emulate(
     if not is_loopback(host):
         if not address.allow_remote:
             raise ConfigurationError(f"other machines can reach {host}: add --allow-remote if they may")
-        if password == "demo":  # noqa: S105 - the default that everybody knows
+        if platform.password == "demo":  # noqa: S105 - the default that everybody knows
             raise ConfigurationError("with --allow-remote the emulator needs a --password of your own")
     quiet_server()
-    emulator = Emulator(tenant=tenant, user=user, password=password, profile=profile)
-    for number, name in DEVICES.items():
-        emulator.store.add_device(name, id=number)
+    emulator, about = platform.make()
     token = emulator.enable_control(hosts=[host]) if address.control else None
     try:
         async with serve(emulator, host=host, port=port) as server:
             await output.write(f"listening on {server.url}\n".encode())
-            complain(f"tenant {tenant}, user {user}, devices {', '.join(DEVICES)}; Ctrl-C ends it")
+            complain(f"{about}; Ctrl-C ends it")
             if token is not None:
                 complain(f"faults are ordered under {server.url}/__emulator__/ with the bearer token {token}")
             await anyio.sleep_forever()

@@ -16,7 +16,7 @@ from tocsin.models import Level  # noqa: TC001 - as above
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Connection", "JsonLines", "Login", "Profile", "Scope", "Transport", "bundled"]
+__all__ = ["Connection", "JsonLines", "Login", "Platform", "Profile", "Scope", "Transport", "bundled"]
 
 R = TypeVar("R")
 
@@ -25,6 +25,7 @@ class Platform(StrEnum):
     """What stands at the other end."""
 
     CUMULOCITY = "cumulocity"
+    XPROTECT = "xprotect"
 
 
 class Login(StrEnum):
