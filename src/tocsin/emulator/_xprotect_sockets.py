@@ -104,13 +104,12 @@ class _Conversation:
             except MalformedError as error:
                 await socket.close(_MALFORMED, str(error))
                 return
-            while self._waiting and self._waiting[0].due <= anyio.current_time():
-                await self._answer(self._waiting.popleft())
+            answered = await self._answer_what_is_due()
             with self._emulator.lock:
                 frames = link.push()
             for frame in frames:
                 await socket.send(frame)
-            if not frames and not link.ended:
+            if not (frames or answered or link.ended):  # else there may be more that was said
                 until = self._waiting[0].due if self._waiting else inf
                 await socket.bell.wait(min(until - anyio.current_time(), _LONGEST))
         await socket.close(_GOING, "the session has ended")
@@ -133,6 +132,13 @@ class _Conversation:
             late += self._state_latency if command.name == "getState" else 0.0
             rest = [fault for fault in struck if fault.kind != "delay"]
             self._waiting.append(_Waiting(anyio.current_time() + late, command, seen, rest))
+
+    async def _answer_what_is_due(self) -> bool:
+        answered = False
+        while self._waiting and self._waiting[0].due <= anyio.current_time():
+            await self._answer(self._waiting.popleft())
+            answered = True
+        return answered
 
     async def _answer(self, waiting: _Waiting) -> None:
         await strike(self._socket, waiting.struck)

@@ -157,6 +157,17 @@ async def test_a_slow_state_does_not_hold_up_events(emulator, http):
         assert anyio.current_time() - begun == pytest.approx(100)
 
 
+@pytest.mark.virtual_time
+async def test_commands_behind_a_slow_one_are_all_answered_in_order(emulator, http):
+    emulator.faults.add(Fault("delay", method="FRAME", channel="getState", seconds=10))
+    async with events_line(http) as line:
+        await line.ask("startSession")
+        numbers = [await line.tell("getState")]
+        numbers += [await line.tell("addSubscription", filters=[]) for _ in range(200)]
+        got = [json.loads(await line.hear())["commandId"] for _ in numbers]
+        assert got == numbers
+
+
 async def test_a_huge_frame_is_still_one_reply(emulator, http):
     emulator.faults.add(Fault("body", method="FRAME", channel="getState", size=3_000_000))
     async with events_line(http) as line:
@@ -264,16 +275,27 @@ async def test_another_client_reads_it_over_loopback(emulator):
                 "client_id": "GrantValidatorClient"}  # fmt: skip
         reply = httpx.post(f"{url}/API/IDP/connect/token", data=form, trust_env=False)
         headers = {"Authorization": f"Bearer {reply.json()['access_token']}"}
+        moves = [{**ALL[0], "resourceTypes": ["cameras"], "eventTypes": [MOTION, STILL]}]
         uri = url.replace("http", "ws", 1) + "/api/ws/events/v1/"
 
         def ask(socket, **command):
             socket.send(json.dumps(command))
             return json.loads(socket.recv(5))
 
+        def name(path, key="displayName"):
+            reply = httpx.get(f"{url}/api/rest/v1/{path}", headers=headers, trust_env=False)
+            return reply.json()["data"][key]
+
         with websockets.sync.client.connect(uri, additional_headers=headers, proxy=None) as socket:
             started = ask(socket, command="startSession", commandId=0, sessionId="", eventId="")
             assert started["status"] == 201
-            assert ask(socket, command="addSubscription", commandId=1, filters=ALL)["status"] == 200
+            assert ask(socket, command="addSubscription", commandId=1, filters=moves)["status"] == 200
+            states = ask(socket, command="getState", commandId=2)["states"]
+            assert {
+                (name(state["source"]), name(f"stateGroups/{state['stategroupid']}"),
+                 name(f"eventTypes/{state['type']}", "state"))
+                for state in states
+            } == {(f"Camera {number}", "Motion", "Stopped") for number in (1, 2, 3)}  # fmt: skip
             sent = [moved(emulator)]
             got = [event["id"] for event in json.loads(socket.recv(5))["events"]]
             socket.ping().wait(5)
