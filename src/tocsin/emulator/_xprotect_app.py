@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tocsin.emulator._app import App
 from tocsin.emulator._http import Exchange, Reply
-from tocsin.emulator._xprotect_errors import ApiError, TokenError, envelope
+from tocsin.emulator._xprotect_errors import ApiError, TokenError, absent, envelope
 
 if TYPE_CHECKING:
     from tocsin.emulator._errors import RefusedError
@@ -59,6 +59,8 @@ class XProtectApp(App):
     async def answer(self, exchange: Exchange) -> Reply | None:
         """Check who asks, and have the request answered."""
         vms = self._vms
+        if not vms.settings.gateway and exchange.path.startswith("/api"):
+            raise absent(exchange.path)
         with vms.store.lock:
             who = () if exchange.path.startswith(_OPEN) else (vms.access.check(_authorization(exchange)),)
             handler, named = self._routes.find(exchange.method, exchange.path.lower())
