@@ -354,3 +354,38 @@ def test_whatever_a_command_brings_it_gets_one_reply_with_a_status(
     for name, more in said:
         reply = client.say(name, **more)
         assert ("error" in reply) is (not 200 <= reply["status"] < 300)
+
+
+@given(
+    st.lists(st.sampled_from(["event", "hear", "miss", "return", "return late"]), max_size=40), st.booleans()
+)
+def test_a_client_that_resumes_after_its_last_event_gets_all_of_them_once(
+    steps: list[str], eager: bool
+) -> None:
+    """Whatever is lost on the way: `miss` is a push that never arrives, and the end of its connection."""
+    site = Site(eager=eager)
+    client, now, numbers = site.subscribed(), 0.0, count(1)
+    wanted: list[str] = []
+    got: list[str] = []
+    for step in [*steps, "return", "hear"]:
+        if step == "event":
+            site.raise_events(number := next(numbers))
+            wanted.append(f"e{number}")
+        elif step == "hear":
+            got += client.pushed()
+        else:
+            if step == "miss":
+                client.pushed()
+            session = client.session_id
+            client.link.leave(now)
+            now += 31.0 if step == "return late" else 30.0
+            client = site.connect()
+            last = got[-1] if got else ""
+            *early, reply = client.frames("startSession", now, sessionId=session, eventId=last)
+            assert reply["status"] == (201 if step == "return late" else 200)
+            got += [item["id"] for frame in early for item in frame["events"]]
+            if reply["status"] == 201:
+                client.say("addSubscription", now, filters=ALL)
+                wanted, got = [], []
+        assert got == wanted[: len(got)]
+    assert got == wanted
