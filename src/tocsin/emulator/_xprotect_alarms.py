@@ -145,6 +145,28 @@ def remark_of(body: Mapping[str, Any], site: Site) -> tuple[str | None, Item | N
     return _text(body, "comment"), _level(body, "reasonForClosing", site.reasons)
 
 
+def with_ids(changes: Mapping[str, Any], site: Site) -> dict[str, Any]:
+    """What a PATCH would send for changes that name states, priorities and so on by level.
+
+    Raises:
+        ApiError: 400.
+    """
+    made = dict(changes)
+    lists = {
+        "state": site.states,
+        "priority": site.priorities,
+        "category": site.categories,
+        "reasonForClosing": site.reasons,
+    }
+    for key, choices in lists.items():
+        if isinstance(level := made.get(key), int):
+            ids = [choice["id"] for choice in choices if choice["level"] == level]
+            if not ids:
+                raise bad(f"No {key} has this level", key)
+            made[key] = ids[0]
+    return made
+
+
 def _source(given: object, site: Site) -> tuple[str, str]:
     if given is None or given == "":
         return "", EMPTY

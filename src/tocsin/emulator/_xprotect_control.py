@@ -56,9 +56,12 @@ def _add_user(emulator: XProtectEmulator, body: Mapping[str, Any]) -> list[str]:
     if role not in ROLES or login not in {"basic", "windows", "service"}:
         raise invalid(f"role is one of {', '.join(ROLES)}; login is basic, windows or service")
     cameras = texts(body, "cameras") if "cameras" in body else None
-    account = emulator.access.add_user(
-        text(body, "name"), text(body, "password"), role, login=login, cameras=cameras
-    )
+    try:
+        account = emulator.access.add_user(
+            text(body, "name"), text(body, "password"), role, login=login, cameras=cameras
+        )
+    except ValueError as error:
+        raise invalid(str(error)) from None
     return sorted(account.rights)
 
 

@@ -1,12 +1,23 @@
-"""What an event of a VMS is, at the REST API and on the WebSocket."""
+"""The events of a VMS, as its REST API and its WebSocket show them, and who is told of them."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from tocsin.emulator._clock import TICKS, ticks_text
+from tocsin.emulator._xprotect_errors import bad
+from tocsin.emulator._xprotect_site import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from tocsin.emulator._clock import Clock
+    from tocsin.emulator._xprotect_settings import XProtectSettings
+    from tocsin.emulator._xprotect_site import Site
+
+_KEPT: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +62,74 @@ class Event:
         if self.data is not None:
             made |= {"datatype": "json", "data": self.data}
         return made
+
+
+class EventLog:
+    """What happened. Called with the store's lock held.
+
+    Args:
+        site: Which event types and sources there are.
+        settings: For how long events are kept.
+        clock: The server's clock.
+        ticks: Makes stamps that rise.
+    """
+
+    def __init__(
+        self, site: Site, settings: XProtectSettings, clock: Clock, ticks: Callable[[], int]
+    ) -> None:
+        self._site = site
+        self._settings = settings
+        self._clock = clock
+        self._ticks = ticks
+        self._number = 0
+        self._newest = 0
+        self._kept: deque[Event] = deque(maxlen=_KEPT)
+        self._states: dict[tuple[str, str], Event] = {}
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def add(self, type: str, source: str | None, data: Mapping[str, Any] | None) -> tuple[Event, str]:
+        """Have an event happen; it, and the id of the camera that it is of.
+
+        Raises:
+            ApiError: 400.
+        """
+        kind = self._site.items["eventTypes"].get(type.lower())
+        if kind is None:
+            raise bad("The event type is not known", "type")
+        path, camera = f"userDefinedEvents/{kind['id']}", EMPTY
+        if source is not None:
+            found = self._site.source(source) if "/" in source else None
+            if found is None:
+                raise bad("The source is not known", "source")
+            path, camera = found
+        self._number += 1
+        self._newest = self._ticks()
+        group = kind["stateGroupId"]
+        event = Event(
+            self._site.guid(), self._number, kind["id"], path, ticks_text(self._newest),
+            None if group == EMPTY else group, dict(data) if data else None,
+            stored=kind["generatorType"] == "External",
+        )  # fmt: skip
+        if event.stored:
+            self._kept.append(event)
+        if event.state_group is not None:
+            self._states[event.source, event.state_group] = event
+        for listener in list(self._listeners):
+            listener(event)
+        return event, camera
+
+    def stored(self) -> list[Event]:
+        """Those that are kept and to be seen, newest first."""
+        now = self._clock.now_ms() * (TICKS // 1000)
+        oldest = ticks_text(max(0, now - round(self._settings.event_retention * TICKS)))
+        newest = ticks_text(max(self._newest, now) - round(self._settings.visible_after * TICKS))
+        return [event for event in reversed(self._kept) if oldest < event.time <= newest]
+
+    def states(self) -> list[Event]:
+        """The last one of each source and state group."""
+        return list(self._states.values())
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Have a listener told of each; what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)

@@ -95,7 +95,7 @@ class EventsRest:
 
     def _seen(self, account: Account) -> list[Event]:
         return [
-            event for event in self._store.stored_events() if account.sees(_camera(event.source))
+            event for event in self._store.events.stored() if account.sees(_camera(event.source))
         ]  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tocsin.emulator._clock import TICKS, ticks_text
 from tocsin.emulator._errors import too_many
 from tocsin.emulator._ledger import Ledger
-from tocsin.emulator._xprotect_alarms import Alarm, changes_of, draft, is_closed, remark_of
-from tocsin.emulator._xprotect_errors import absent, bad
-from tocsin.emulator._xprotect_events import Event
+from tocsin.emulator._xprotect_alarms import Alarm, changes_of, draft, is_closed, remark_of, with_ids
+from tocsin.emulator._xprotect_errors import absent
+from tocsin.emulator._xprotect_events import Event, EventLog
 from tocsin.emulator._xprotect_site import CLOSED, EMPTY, ONLINE, Site
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tocsin.emulator._xprotect_settings import XProtectSettings
 
 _STATES_KEPT: Final = 20  # past states of one alarm, for reads that lag
-_EVENTS_KEPT: Final = 100_000
 _VOLATILE: Final = frozenset({"data", "lastUpdatedTime"})
 
 
@@ -49,6 +48,7 @@ class XProtectStore:
 
     Attributes:
         site: The configuration.
+        events: What happened.
         lock: Held while a request is handled.
         ledger: Every write since the start.
     """
@@ -61,15 +61,13 @@ class XProtectStore:
         self._local = 0
         self._alarms: dict[str, Alarm] = {}
         self._removed: deque[tuple[int, Alarm]] = deque(maxlen=10_000)
-        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
-        self._states: dict[tuple[str, str], Event] = {}
         self._history: dict[str, list[dict[str, Any]]] = {}
         self._snapshots: dict[str, list[dict[str, Any]]] = {}
-        self._listeners: list[Callable[[Event], None]] = []
         self._watchers: list[Callable[[AlarmNotice], None]] = []
         self._swept = 0
         self.lock = threading.RLock()
         self.site = Site(rng)
+        self.events = EventLog(self.site, settings, clock, self.ticks)
         self.ledger = Ledger(
             settings.limits.ledger, essence=essence, is_open=lambda alarm: not is_closed(alarm)
         )
@@ -102,18 +100,8 @@ class XProtectStore:
         Returns:
             Its JSON.
         """
-        lists = {
-            "state": self.site.states,
-            "priority": self.site.priorities,
-            "category": self.site.categories,
-            "reasonForClosing": self.site.reasons,
-        }
         with self.lock:
-            made = dict(changes)
-            for key, choices in lists.items():
-                if isinstance(made.get(key), int):
-                    made[key] = next(item["id"] for item in choices if item["level"] == made[key])
-            return self.change(id, made, by=by).doc
+            return self.change(id, with_ids(changes, self.site), by=by).doc
 
     def close(self, id: str, *, by: str = "") -> dict[str, Any]:
         """Close an alarm."""
@@ -232,8 +220,7 @@ class XProtectStore:
             What ends it.
         """
         with self.lock:
-            self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+            return self.events.listen(listener)
 
     def watch(self, watcher: Callable[[AlarmNotice], None]) -> Callable[[], None]:
         """Have a watcher told of every write to an alarm, with the lock held.
@@ -323,40 +310,10 @@ class XProtectStore:
 
     def happen(self, type: str, source: str | None, data: Mapping[str, Any] | None = None) -> Event:
         """An event."""
-        kind = self.site.items["eventTypes"].get(type.lower())
-        if kind is None:
-            raise bad("The event type is not known", "type")
-        path, camera = f"userDefinedEvents/{kind['id']}", EMPTY
-        if source is not None:
-            found = self.site.source(source) if "/" in source else None
-            if found is None:
-                raise bad("The source is not known", "source")
-            path, camera = found
-        group = kind["stateGroupId"]
-        event = Event(
-            self.site.guid(), len(self._events) + 1, kind["id"], path, ticks_text(self.ticks()),
-            None if group == EMPTY else group, dict(data) if data else None,
-            stored=kind["generatorType"] == "External",
-        )  # fmt: skip
-        self._events.append(event)
-        if event.state_group is not None:
-            self._states[event.source, event.state_group] = event
-        for listener in list(self._listeners):
-            listener(event)
-        for definition in self.site.definitions_for(event.type, path):
-            self._trigger(definition, event, path if camera != EMPTY else "")
+        event, camera = self.events.add(type, source, data)
+        for definition in self.site.definitions_for(event.type, event.source):
+            self._trigger(definition, event, event.source if camera != EMPTY else "")
         return event
-
-    def stored_events(self) -> list[Event]:
-        """The events that are kept, newest first."""
-        now = self._clock.now_ms() * (TICKS // 1000)
-        oldest = ticks_text(max(0, now - round(self._settings.event_retention * TICKS)))
-        newest = ticks_text(max(self._last, now) - round(self._settings.visible_after * TICKS))
-        return [event for event in reversed(self._events) if event.stored and oldest < event.time <= newest]
-
-    def states(self) -> list[Event]:
-        """The last event of each source and state group."""
-        return list(self._states.values())
 
     def ticks(self) -> int:
         """The time in ticks; no two are the same."""
