@@ -84,7 +84,6 @@ class EventLog:
         self._number = 0
         self._newest = 0
         self._kept: deque[Event] = deque(maxlen=_KEPT)
-        self._states: dict[tuple[str, str], Event] = {}
         self._listeners: list[Callable[[Event], None]] = []
 
     def add(self, type: str, source: str | None, data: Mapping[str, Any] | None) -> tuple[Event, str]:
@@ -112,8 +111,6 @@ class EventLog:
         )  # fmt: skip
         if event.stored:
             self._kept.append(event)
-        if event.state_group is not None:
-            self._states[event.source, event.state_group] = event
         for listener in list(self._listeners):
             listener(event)
         return event, camera
@@ -124,10 +121,6 @@ class EventLog:
         oldest = ticks_text(max(0, now - round(self._settings.event_retention * TICKS)))
         newest = ticks_text(max(self._newest, now) - round(self._settings.visible_after * TICKS))
         return [event for event in reversed(self._kept) if oldest < event.time <= newest]
-
-    def states(self) -> list[Event]:
-        """The last one of each source and state group."""
-        return list(self._states.values())
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Have a listener told of each; what ends it."""
