@@ -9,6 +9,7 @@ import base64
 import logging
 import os
 import tempfile
+import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ _log = logging.getLogger("tocsin.emulator")
 
 _STORE: Final = "NTLM_USER_FILE"
 _UNDER_WAY: Final = 1000  # handshakes
+_environment = threading.Lock()  # emulators on other threads change it too
 _OFFERED: Final = ("Negotiate", "NTLM")
 
 
@@ -94,8 +96,8 @@ class NtlmGate:
     @contextmanager
     def _credentials(self) -> Generator[None]:
         """Have pyspnego find the accounts: it looks for them in a file alone, named by the environment."""
-        before = os.environ.get(_STORE)
-        with tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
+        with _environment, tempfile.TemporaryDirectory(prefix="tocsin-") as folder:
+            before = os.environ.get(_STORE)
             file = Path(folder, "users")
             file.touch(mode=0o600)
             lines = (

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import spnego
-from emulator_vms import FORM, LOGIN, WINDOWS, detail, operating, reaching
+from emulator_vms import BASE, FORM, LOGIN, WINDOWS, detail, operating, reaching
 
-from tocsin.emulator import Fault, XProtectEmulator, XProtectSettings
+from tocsin.emulator import Fault, XProtectEmulator, XProtectSettings, serve
 from tocsin.testing import in_process
 
 NTLM = {"grant_type": "windows_credentials", "client_id": "GrantValidatorClient"}
@@ -209,6 +209,22 @@ async def test_a_windows_user_logs_in_on_one_connection(scheme, user):
 async def test_a_wrong_windows_login_is_401(user, password):
     async with reaching(XProtectEmulator()) as operator:
         assert (await handshake(operator.http, user, password)).status_code == 401
+
+
+async def test_a_windows_user_logs_in_over_a_socket_and_works_as_the_vendors_sample_does():
+    async with (
+        serve(XProtectEmulator()) as server,
+        httpx.AsyncClient(base_url=server.url, trust_env=False) as http,
+    ):
+        reply = await handshake(http)
+        assert (reply.status_code, server.connections_made) == (200, 1)
+        headers = {"Authorization": f"Bearer {reply.json()['access_token']}"}
+        [camera, *_] = (await http.get(f"{BASE}/cameras", headers=headers)).json()["array"]
+        body = {"name": "Door", "message": "Forced", "source": camera["id"]}
+        posted = await http.post(f"{BASE}/alarms", json=body, headers=headers)
+        alarm = posted.json()["data"]["id"]
+        read = await http.get(f"{BASE}/alarms/{alarm}?include=data", headers=headers)
+        assert (posted.status_code, read.status_code) == (202, 200)
 
 
 async def test_a_handshake_does_not_survive_another_connection_nor_a_locked_account():
