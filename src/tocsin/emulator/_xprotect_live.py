@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import json
+from typing import TYPE_CHECKING, Any, Final
 
 from tocsin.emulator._clock import ticks_text
 from tocsin.emulator._json import dump
@@ -48,6 +49,11 @@ class LiveEvents:
         for camera in [camera for camera in cameras if camera not in self._met]:
             self._begin(f"cameras/{camera}")
         self._met = set(cameras)
+
+    def states(self) -> list[dict[str, Any]]:
+        """How everything stands, as `getState` tells whoever may see it; with the lock held."""
+        self.meet_cameras()
+        return [json.loads(event.body) for event in self.sessions.feed.states.values()]
 
     def _begin(self, source: str) -> None:
         site, feed = self._store.site, self.sessions.feed

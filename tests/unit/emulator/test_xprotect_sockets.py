@@ -110,6 +110,7 @@ async def test_states_of_all_cameras_are_there_from_the_start(emulator, http):
         assert sorted(state["source"] for state in states) == sorted(camera(emulator, n) for n in range(3))
         assert {state["type"] for state in states} == {STILL}
         now = moved(emulator, 1)
+        assert now in {state["id"] for state in emulator.states()}
         again = (await line.ask("getState"))["states"]
         assert {state["id"] for state in again} - {state["id"] for state in states} == {now}
         assert [event["id"] for event in line.events] in ([], [now])
