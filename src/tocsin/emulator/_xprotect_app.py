@@ -34,6 +34,8 @@ class XProtectApp(App):
     def canonical(self, path: str) -> str:
         """The path with its beginning as the documents spell it."""
         lower = path.lower()
+        if lower.startswith("/api/ws/"):
+            return lower.rstrip("/")
         for spelling in _SPELLINGS:
             if lower == spelling.lower() or lower.startswith(spelling.lower() + "/"):
                 return spelling + path[len(spelling) :]

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def vms_state(emulator: XProtectEmulator) -> dict[str, Any]:
     """Counts."""
-    return {"alarms": emulator.store.count, "cameras": len(emulator.store.site.items["cameras"])}
+    return {
+        "alarms": emulator.store.count,
+        "cameras": len(emulator.store.site.items["cameras"]),
+        "eventSessions": emulator.event_sessions,
+    }
 
 
 def vms_actions(emulator: XProtectEmulator) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
@@ -27,6 +31,7 @@ def vms_actions(emulator: XProtectEmulator) -> Mapping[str, Callable[[Mapping[st
             None if body.get("token") is None else text(body, "token")
         ),
         "revoke_tokens": lambda _body: access.revoke_tokens(),
+        "forget_sessions": lambda body: emulator.forget_sessions(tell=flag(body, "tell", default=True)),
         "issue_token": lambda body: _issue_token(emulator, body),
         "add_user": lambda body: _add_user(emulator, body),
         "lock": lambda body: access.lock(text(body, "name")),

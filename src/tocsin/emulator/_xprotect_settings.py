@@ -33,6 +33,7 @@ class XProtectSettings:
         open_retention: Other alarms do.
         event_retention: Events of External types are kept for so long; all others are not stored.
         resume_window: For so long after a WebSocket broke its session can be resumed.
+        eager_resume: Whether a resumed session gets what it missed before the reply to its command.
         state_latency: How long `getState` takes.
         limits: Caps.
     """
@@ -55,5 +56,6 @@ class XProtectSettings:
     open_retention: float | None = None
     event_retention: float = 86_400.0
     resume_window: float = 30.0
+    eager_resume: bool = False
     state_latency: float = 0.0
     limits: Limits = field(default_factory=Limits)

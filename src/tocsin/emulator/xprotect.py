@@ -14,11 +14,14 @@ from tocsin.emulator._xprotect_alarm_sessions import AlarmSessions
 from tocsin.emulator._xprotect_app import XProtectApp
 from tocsin.emulator._xprotect_config import ConfigRest
 from tocsin.emulator._xprotect_control import vms_actions, vms_state
+from tocsin.emulator._xprotect_event_sessions import SessionRules
 from tocsin.emulator._xprotect_events_rest import EventsRest
 from tocsin.emulator._xprotect_identity import Identity
+from tocsin.emulator._xprotect_live import LiveEvents
 from tocsin.emulator._xprotect_ntlm import NtlmGate
 from tocsin.emulator._xprotect_rest import AlarmsRest
 from tocsin.emulator._xprotect_settings import XProtectSettings
+from tocsin.emulator._xprotect_sockets import EVENTS, EventSockets
 from tocsin.emulator._xprotect_store import XProtectStore
 
 if TYPE_CHECKING:
@@ -90,7 +93,18 @@ class XProtectEmulator(BaseEmulator):
         self.store.add_definition("Panic", button["id"])
         self._gate = NtlmGate(self.access) if settings.windows else None
         self._sessions = AlarmSessions(self.store, self.clock, settings)
+        self._live = LiveEvents(
+            self.store,
+            SessionRules(
+                window=settings.resume_window, kept=settings.limits.queue, sessions=settings.limits.sessions,
+                eager=settings.eager_resume,
+            ),
+        )  # fmt: skip
         self.app: XProtectApp = XProtectApp(self, self._routes())
+        if settings.gateway:
+            self.app.sockets.talks[EVENTS] = EventSockets(
+                self, self._live, self.access.check, settings.state_latency
+            )
 
     @property
     def limits(self) -> Limits:
@@ -107,9 +121,32 @@ class XProtectEmulator(BaseEmulator):
         """Every write to an alarm since the start."""
         return self.store.ledger
 
+    @property
+    def event_sessions(self) -> int:
+        """Sessions of the Events and State WebSocket that are alive, or may be resumed."""
+        return len(self._live.sessions)
+
+    def states(self) -> list[dict[str, Any]]:
+        """How all cameras stand: what `getState` of the WebSocket tells whoever sees all of them."""
+        with self.lock:
+            return self._live.states()
+
+    def forget_sessions(self, *, tell: bool = True) -> int:
+        """Forget all sessions of the Events and State WebSocket.
+
+        Args:
+            tell: End their connections; else those stay open, and nothing comes any more.
+
+        Returns:
+            How many there were.
+        """
+        with self.lock:
+            return self._live.sessions.forget_all(tell=tell)
+
     def forget(self) -> None:
         """Forget sessions, and the handshakes that are under way."""
         self._sessions.forget()
+        self._live.sessions.forget_all()
         if self._gate is not None:
             self._gate.forget()
 
