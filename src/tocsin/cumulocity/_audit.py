@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tocsin._http._pages import Batch
-from tocsin.cumulocity._listing import Seen
+from tocsin._http._paging import Seen
 from tocsin.cumulocity._paging import Position
 from tocsin.cumulocity._service import needing
 from tocsin.cumulocity._window import read_rows

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tocsin._http._pages import Batch
+from tocsin._http._paging import Seen
 from tocsin._wire import id_of, time_of
 from tocsin.cumulocity._paging import Position
 from tocsin.cumulocity._query import FILTER_NAMES
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     _Tail = Callable[[AlarmFilter, datetime], AlarmFilter | None]
 
-__all__ = ["AlarmWalk", "Seen"]
+__all__ = ["AlarmWalk"]
 
 _REMEMBERED: Final = 100_000
 _OVERLAP: Final = timedelta(seconds=30)
@@ -45,29 +46,6 @@ _LIGHT: Final = 4_000_000
 """Bytes that a page may have in any case before it is due; else twice as many as the one at hand."""
 _HEAVY: Final = 8_000_000
 """Bytes of a page behind which one is read ahead and not more."""
-
-
-class Seen:
-    """Remembers the last `size` ids at least, twice as many at most."""
-
-    __slots__ = ("_new", "_old", "_size")
-
-    def __init__(self, size: int = _REMEMBERED) -> None:
-        self._size = size
-        self._new: set[str] = set()
-        self._old: set[str] = set()
-
-    def __contains__(self, identity: str) -> bool:
-        return identity in self._new or identity in self._old
-
-    def add(self, identity: str) -> bool:
-        """Remember an id; False if it was known."""
-        if identity in self._new or identity in self._old:
-            return False
-        self._new.add(identity)
-        if len(self._new) >= self._size:
-            self._old, self._new = self._new, set()
-        return True
 
 
 class _Pass:

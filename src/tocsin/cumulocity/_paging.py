@@ -1,243 +1,51 @@
-"""Where a listing stands: which page to ask for next, and whether it joins what was read before.
-
-Page numbers over a living collection drift. Rows that arrive at the top push the others down, which only
-repeats some. Rows that leave it (cleared, deleted) pull the others up past the page edge, where nobody would
-see them. So each page is asked for a few rows too early: if it holds a row that was read before, nothing
-slipped through; if not, it is thrown away and a step back is made. That needs no belief about how the
-platform sorts.
+"""Where a listing of Cumulocity stands: which page to ask for next.
 
 Users with inventory roles alone get short pages and numbers of another kind (reference 2.10). Their links are
-followed as they come.
-
-For everybody else a page that has a next one is full, so the pages behind it can be asked for before it has
-come. One that was asked for so early joins only if it has a row in common with the page before it that is the
-same to the byte. Such a row did not move between the two readings, whichever came first, so those that did
-not move either lie on the same side of it in both, and none slipped through. That a row was seen before
-would not do: it may have been seen where it went after this page was read.
+followed as they come; for everybody else pages are numbered as `PagePosition` has it.
 
 No I/O, no clock.
 """
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
+from tocsin._http._paging import Ask, PagePosition
+from tocsin.cumulocity._window import Window
 from tocsin.errors import ProtocolError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tocsin.cumulocity._window import Window
 
 __all__ = ["Ask", "Position", "next_page"]
 
-_STALE: Final = 10
-"""Pages in a row that bring nothing but what was read before, beyond the furthest place reached."""
-_EMPTY: Final = 100
-"""Empty pages in a row. For a restricted user each may stand for 20 000 alarms of others."""
-_STEP: Final = 8
-"""How much further each step back goes than the one before."""
-_SETBACKS: Final = 8
-"""Steps back without anything new. Then the pages do not overlap as asked, and are taken as they come."""
-_SEARCHED: Final = 200
-"""Page sizes that are looked at for the one that begins nearest to where a page should begin."""
 _LINK: Final = 8192
 """The longest query of a link that is followed: it is sent back."""
-_PATIENCE: Final = 10
-"""After so many wrong guesses the pages up to the next one are as many as there will ever be: 1024."""
-_SMALL: Final = 20
-"""Pages smaller than that do not overlap: their reader wants so many rows, not all of them."""
-
-_log = logging.getLogger("tocsin.cumulocity")
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What to ask for.
-
-    Attributes:
-        page: The page number, from 1.
-        size: The rows of a page.
-        extra: Further parameters of a link that is followed.
-    """
-
-    page: int
-    size: int
-    extra: tuple[tuple[str, str], ...] = ()
-
-
-class Position:
-    """The place of one pass over a collection.
-
-    Use it so: `ask`, then `accept` with the answer, when all rows before it have been looked at.
+class Position(PagePosition[Window]):
+    """The place of one pass over a collection; see `PagePosition`.
 
     Args:
         size: The most rows to ask for at a time.
         ours: The parameters that a link cannot change.
+        noun: What the pages are of, for the log.
     """
 
-    def __init__(self, size: int, ours: frozenset[str] = frozenset()) -> None:
-        self._size = size
+    def __init__(self, size: int, ours: frozenset[str] = frozenset(), *, noun: str = "alarms") -> None:
+        super().__init__(size, noun=noun)
         self._ours = ours | {"pageSize", "currentPage"}
-        self._overlap = max(1, size // 100) if size >= _SMALL else 0
-        self._back = self._overlap
-        self._end = 0  # how many rows from the top lie behind us
-        self._far = 0  # the furthest that was reached
-        self._link: Ask | None = None
-        self._last: tuple[Ask, Window] | None = None
-        self._setbacks = 0
-        self._surplus = 0
-        self._stale = 0
-        self._empty = 0
-        self._last_rows: int | None = None  # of the last page beyond what had been reached
-        self._edge: frozenset[bytes] = frozenset()  # the last rows of the page before
-        self._wrong = 0  # guesses that were
-        self._alone = 0  # pages to be asked for one at a time
-        self.pages = 0
-        self.more = True
 
-    def ask(self) -> Ask:
-        """The page that is due.
+    def _is_named(self, ask: Ask, window: Window, size: int) -> bool:
+        told = window.statistics.current_page if window.statistics is not None else None
+        return len(window.rows) < size or (told is not None and told != ask.page)
 
-        Raises:
-            ProtocolError: The page before shows that the server numbers its pages by a size of its own.
-        """
-        if self._surplus:
-            raise ProtocolError(
-                f"the server gave {self._surplus} rows more than were asked for, so what its page numbers "
-                "mean cannot be known: some rows would be lost"
-            )
-        if self._link is not None:
-            return self._link
-        return _beginning(self._end - self._back, self._size)
-
-    def asks(self, most: int) -> list[Ask]:
-        """The page that is due, and those behind it if each comes full.
-
-        Args:
-            most: How many to tell.
-
-        Raises:
-            ProtocolError: As `ask`.
-        """
-        asks = [self.ask()]
-        if not self._overlap or self._link is not None or self._alone or self._setbacks or not self.pages:
-            return asks
-        while len(asks) < most:
-            asks.append(_beginning(asks[-1].page * asks[-1].size - self._overlap, self._size))
-        return asks
-
-    def joins_early(self, ask: Ask, window: Window) -> bool:
-        """Whether a page that was asked for before the one in front of it had come can be taken.
-
-        If not, ask for it again: it was a wrong guess, and for a while there will be no other.
-        """
-        told, rows = window.statistics, window.rows
-        if (
-            (len(rows) == ask.size or not window.more)
-            and len(rows) <= ask.size
-            and (told is None or told.current_page in (None, ask.page))
-            and (told is None or told.page_size in (None, ask.size))
-            and not self._edge.isdisjoint(rows)
-        ):
-            return True
-        self._wrong = min(self._wrong + 1, _PATIENCE)
-        self._alone = 2**self._wrong
-        return False
-
-    def accept(self, ask: Ask, window: Window, *, fresh: int, joins: Callable[[], bool]) -> bool:
-        """Move on past a page.
-
-        Args:
-            ask: What was asked for.
-            window: What came.
-            fresh: How many rows of the page before were new.
-            joins: Whether the page holds a row that was read before; called only if it matters.
-
-        Returns:
-            False if rows may lie between it and what was read before: throw it away and ask again.
-
-        Raises:
-            ProtocolError: The server never comes to an end.
-        """
-        self._check_progress(fresh)
-        start, size = self._place(ask, window)
-        restricted = window.more and _is_restricted(ask, window, size)
-        if self._link is None and start > 0 and self._overlap and not joins():
-            return self._step_back(restricted=restricted)
-        self.pages += 1
-        self._alone = max(0, self._alone - 1)
-        self._edge = frozenset(window.rows[-self._overlap :]) if self._overlap else frozenset()
-        self.more = window.more
-        self._surplus = max(0, len(window.rows) - ask.size)
-        self._back = self._overlap
-        self._end = start + len(window.rows)
-        beyond = self._link is not None or self._end > self._far or not window.rows
-        self._last_rows = len(window.rows) if beyond else None
-        self._far = max(self._far, self._end)
-        self._last = (ask, window)
-        if restricted or (self._link is not None and window.more):
-            self._follow(ask, window)
-        return True
-
-    def _step_back(self, *, restricted: bool) -> bool:
-        if restricted and self._last is not None:
-            self._follow(*self._last)  # the numbers mean something else to this server
-            return False
-        self._setbacks += 1
-        self._back = min(self._end, max(self._back * _STEP, self._size))
-        if self._setbacks > _SETBACKS:
-            _log.warning("the pages of the alarms do not overlap as asked; alarms may be missing in the list")
-            self._overlap = self._back = 0
-        return False
-
-    def _place(self, ask: Ask, window: Window) -> tuple[int, int]:
-        """Where the page begins, and the size that the server gave it: it may trim what was asked for."""
-        told = window.statistics
-        size = ask.size
-        if told is not None and told.current_page == ask.page and told.page_size and told.page_size < size:
-            size = told.page_size
-            self._size = min(self._size, size)
-        return (ask.page - 1) * size, size
-
-    def _follow(self, ask: Ask, window: Window) -> None:
+    def _named(self, ask: Ask, window: Window) -> Ask:
         link = _link(window)
         extra = tuple((name, value) for name, value in link.items() if name not in self._ours)
         page, size = _number(link.get("currentPage")), _number(link.get("pageSize"))
         following = Ask(page or ask.page + 1, min(size or ask.size, self._size), extra)
         if following == ask:
             raise ProtocolError("the server names the very same page as the next one")
-        self._link = following
-
-    def _check_progress(self, fresh: int) -> None:
-        rows, self._last_rows = self._last_rows, None
-        if fresh:
-            self._stale = self._empty = self._setbacks = 0
-        elif rows is None:
-            return
-        elif rows:
-            self._stale += 1
-        else:
-            self._empty += 1
-        if self._stale > _STALE or self._empty > _EMPTY:
-            what = "nothing new" if self._stale > _STALE else "nothing"
-            raise ProtocolError(f"the server gives page after page with {what} and always promises another")
-
-
-@lru_cache(maxsize=64)
-def _beginning(target: int, size: int) -> Ask:
-    """The page that begins at a row or a little before it.
-
-    Pages begin at multiples of their size: the best size brings the most rows beyond the target.
-    """
-    sizes = range(size, max(size // 2, size - _SEARCHED), -1)
-    best = max(sizes, key=lambda size: size - target % size)
-    before = target // best
-    return Ask(before + 1, best) if before > 0 else Ask(1, size)
+        return following
 
 
 def next_page(window: Window) -> int | None:
@@ -254,11 +62,6 @@ def _link(window: Window) -> dict[str, str]:
     if len(told) > _LINK:
         raise ProtocolError(f"the server's link to the next page has {len(told)} characters")
     return dict(parse_qsl(told))
-
-
-def _is_restricted(ask: Ask, window: Window, size: int) -> bool:
-    told = window.statistics.current_page if window.statistics is not None else None
-    return len(window.rows) < size or (told is not None and told != ask.page)
 
 
 def _number(text: str | None) -> int | None:

@@ -13,7 +13,8 @@ import pytest
 from tocsin._http._auth import BasicAuth
 from tocsin._http._core import HttpCore
 from tocsin._http._pages import Pages, PageStatistics
-from tocsin.cumulocity._listing import AlarmWalk, Seen
+from tocsin._http._paging import Seen
+from tocsin.cumulocity._listing import AlarmWalk
 from tocsin.cumulocity._query import AlarmFilter
 from tocsin.cumulocity._window import alarm_path, read_one, read_window
 from tocsin.cumulocity.alarms import Alarms
