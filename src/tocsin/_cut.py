@@ -15,7 +15,7 @@ import pydantic_core
 
 from tocsin.errors import ProtocolError
 
-__all__ = ["CutPage", "cut_page", "excerpt", "parse_object"]
+__all__ = ["CutPage", "cut_object", "cut_page", "excerpt", "parse_object"]
 
 _EXCERPT: Final = 120
 
@@ -114,3 +114,33 @@ def _cut_slowly(body: bytes, key: str) -> CutPage:
         raise ProtocolError(f"the page has no list named {key!r}", detail=excerpt(body))
     rest: dict[str, Any] = {name: page[name] for name in _BESIDE if name in page}
     return CutPage([json.dumps(item).encode() for item in items], rest)
+
+
+class _Envelope(msgspec.Struct):
+    id: msgspec.Raw | None = None
+    data: msgspec.Raw | None = None
+    result: msgspec.Raw | None = None
+
+
+_envelopes: Final = msgspec.json.Decoder(_Envelope)
+
+
+def cut_object(body: bytes) -> bytes:
+    """Take one object out of its envelope, ``{"data": {…}}`` or ``{"result": {…}}``, without looking into it.
+
+    What has an id of its own is the object itself, whatever is named `data` in it.
+
+    Args:
+        body: The whole response body.
+
+    Raises:
+        ProtocolError: It is not a JSON object, or nested too deep.
+    """
+    try:
+        found = _envelopes.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        whole = parse_object(body)
+        inner = next((whole[name] for name in ("data", "result") if isinstance(whole.get(name), dict)), None)
+        return body if "id" in whole or inner is None else json.dumps(inner).encode()
+    inner = found.data if found.data is not None else found.result
+    return body if found.id is not None or inner is None else bytes(inner)

@@ -26,7 +26,7 @@ from pydantic import (
     model_serializer,
 )
 
-from tocsin._cut import CutPage, cut_page, excerpt, parse_object
+from tocsin._cut import CutPage, cut_object, cut_page, excerpt, parse_object
 from tocsin._rows import REFUSED, RowReader, spellings
 from tocsin._times import parse_time, write_time
 from tocsin.errors import ProtocolError
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CutPage",
     "WireModel",
+    "cut_object",
     "cut_page",
     "excerpt",
     "id_of",

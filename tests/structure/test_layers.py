@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LAYERS = {
     "errors": 0,
     "models": 0,
+    "_brief": 0,
     "_cut": 0,
     "_rows": 0,
     "_times": 0,

@@ -6,10 +6,11 @@ see them. So each page is asked for a few rows too early: if it holds a row that
 slipped through; if not, it is thrown away and a step back is made. That needs no belief about how the
 platform sorts.
 
-A page that has a next one is full, so the pages behind it can be asked for before it has come. One that was asked for so early joins only if it has a row in common with the page before it that is the
-same to the byte. Such a row did not move between the two readings, whichever came first, so those that did
-not move either lie on the same side of it in both, and none slipped through. That a row was seen before
-would not do: it may have been seen where it went after this page was read.
+A page that has a next one is full, so the pages behind it can be asked for before it has come. One that was
+asked for so early joins only if it has a row in common with the page before it that is the same to the byte.
+Such a row did not move between the two readings, whichever came first, so those that did not move either lie
+on the same side of it in both, and none slipped through. That a row was seen before would not do: it may have
+been seen where it went after this page was read.
 
 No platform is known here; no I/O, no clock.
 """

@@ -6,17 +6,17 @@ Source: Cumulocity OpenAPI "core", "Alarms"; the older reference guide where it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AliasChoices, AwareDatetime, ConfigDict, Field
 
+from tocsin._brief import brief
 from tocsin._wire import WireModel
 from tocsin.models import Level, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "Alarm",
@@ -105,7 +105,6 @@ class Source:
     self_: Annotated[str | None, Field(alias="self")] = None
 
 
-_SHOWN: Final = 60
 _LEVELS: Final = {level.value: level for level in Level}
 _PHASES: Final = {phase.value: phase for phase in Phase}
 
@@ -152,7 +151,7 @@ class Alarm(WireModel):
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         """What tells alarms apart; the whole is in `raw` and `model_dump`."""
-        return _brief(self, ("id", "type", "source_id", "severity", "status", "time", "count", "text"))
+        return brief(self, ("id", "type", "source_id", "severity", "status", "time", "count", "text"))
 
     @property
     def level(self) -> Level | None:
@@ -183,16 +182,6 @@ class Alarm(WireModel):
         if isinstance(identity, bool) or not isinstance(identity, (str, int)):
             return None
         return {"id": str(identity)}
-
-
-def _brief(model: WireModel, names: Sequence[str]) -> Iterator[tuple[str, object]]:
-    """The values of some attributes as a repr has them: those that are there, cut to 60 characters."""
-    for name in names:
-        value = getattr(model, name)
-        if value is not None:
-            text = value.isoformat() if isinstance(value, datetime) else value
-            cut = isinstance(text, str) and len(text) > _SHOWN
-            yield name, f"{text[:_SHOWN]}…" if cut else str(text) if isinstance(text, str) else text
 
 
 class Outcome(StrEnum):
@@ -320,7 +309,7 @@ class AuditRecord(WireModel):
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         """What tells records apart; the whole is in `raw` and `model_dump`."""
-        return _brief(self, ("id", "time", "user", "activity", "text"))
+        return brief(self, ("id", "time", "user", "activity", "text"))
 
     @classmethod
     def _mend(cls, name: str, value: Any, kind: str) -> Any:
