@@ -117,9 +117,9 @@ def _cut_slowly(body: bytes, key: str) -> CutPage:
 
 
 class _Envelope(msgspec.Struct):
-    id: msgspec.Raw | None = None
-    data: msgspec.Raw | None = None
-    result: msgspec.Raw | None = None
+    id: msgspec.Raw = msgspec.Raw(b"")
+    data: msgspec.Raw = msgspec.Raw(b"")
+    result: msgspec.Raw = msgspec.Raw(b"")
 
 
 _envelopes: Final = msgspec.json.Decoder(_Envelope)
@@ -142,5 +142,5 @@ def cut_object(body: bytes) -> bytes:
         whole = parse_object(body)
         inner = next((whole[name] for name in ("data", "result") if isinstance(whole.get(name), dict)), None)
         return body if "id" in whole or inner is None else json.dumps(inner).encode()
-    inner = found.data if found.data is not None else found.result
-    return body if found.id is not None or inner is None else bytes(inner)
+    inner = bytes(found.data) or bytes(found.result)
+    return inner if inner and not bytes(found.id) else body

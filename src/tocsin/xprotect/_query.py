@@ -13,13 +13,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from tocsin.errors import ConfigurationError
-from tocsin.models import Level, Phase
 from tocsin.xprotect._guids import guid, is_guid, path_of
 from tocsin.xprotect.models import AlarmCategory, AlarmPriority, AlarmState, Camera
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from tocsin.models import Level, Phase
 
 __all__ = [
     "AlarmFilter",
@@ -65,17 +66,17 @@ class ListFilters(TypedDict, total=False):
 class AlarmFilter:
     """Which alarms. Nothing given means all of them, newest first.
 
-    States, priorities and categories are given by name as this site calls them (in any case), by level, by id,
-    or as an object that a look-up gave; `Phase` and `Level` stand for what they mean here. Whether they exist
-    is known when the list is read. The platform can look for one of them; of several, and of sources that are
-    no cameras, tocsin looks through what it sends.
+    States, priorities and categories are given by name as this site calls them (in any case), by level, by
+    id, or as an object that a look-up gave; `Phase` and `Level` stand for what they mean here. Whether they
+    exist is known when the list is read. The platform can look for one of them; for several, and for sources
+    that are no cameras, tocsin looks through what it sends.
 
     Args:
         state: Where they stand, one or several.
         priority: How serious they are, one or several.
         category: What kind they are, one or several.
-        source: What they came from, one or several: the id of a camera, a path such as ``hardware/<guid>``, or
-            a `Camera`.
+        source: What they came from, one or several: the id of a camera, a path such as
+            ``hardware/<guid>``, or a `Camera`.
         resolved: True: closed alarms; False: all others. Not together with `state`.
         name: What they are called, exactly.
         message: What they say, exactly.
@@ -117,7 +118,9 @@ class AlarmFilter:
         try:
             self._set("order", Order(self.order))
         except ValueError:
-            raise ConfigurationError(f"order is Order.NEWEST or Order.OLDEST, not {self.order!r:.80}") from None
+            raise ConfigurationError(
+                f"order is Order.NEWEST or Order.OLDEST, not {self.order!r:.80}"
+            ) from None
 
     def __repr__(self) -> str:
         given = (
@@ -193,7 +196,7 @@ def contains(value: str) -> str:
 
 
 def after(moment: datetime) -> str:
-    """A condition on a time: then, or later. The platform has ticks of 100 ns, and an operator for "later"."""
+    """A condition on a time: then, or later. The platform knows "later" only, and ticks of 100 ns."""
     try:
         earlier = moment.astimezone(UTC) - _TICK
     except OverflowError:
@@ -232,14 +235,14 @@ def several(name: str, given: object, kind: type) -> tuple[Any, ...] | None:
         given = (given,)
     if not isinstance(given, Iterable):
         raise ConfigurationError(f"{name} is a name, a level, an id, or several, not {given!r:.80}")
-    values = tuple(dict.fromkeys(given))
+    values = tuple(given)
     if not values:
         raise ConfigurationError(f"{name} is empty: leave it out for all, or ask for one at least")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (str, int, kind)):
             raise ConfigurationError(f"{name} is a name, a level or an id, not {value!r:.80}")
         _check_text(name, value if isinstance(value, str) else None)
-    return values
+    return tuple(dict.fromkeys(values))
 
 
 def source_path(source: object) -> str:
@@ -280,7 +283,9 @@ def _check_text(name: str, text: object) -> None:
     except UnicodeEncodeError:
         raise ConfigurationError(f"{name} has no lone surrogates: {text!r:.80}") from None
     if not text.isprintable():
-        raise ConfigurationError(f"{name} has a control character, which no filter can look for: {text!r:.80}")
+        raise ConfigurationError(
+            f"{name} has a control character, which no filter can look for: {text!r:.80}"
+        )
 
 
 def _utc(name: str, moment: datetime) -> datetime:

@@ -14,6 +14,7 @@ from tocsin._brief import brief
 from tocsin._wire import WireModel
 from tocsin.models import Level, Phase
 from tocsin.xprotect._guids import guid
+from tocsin.xprotect._ranks import mended_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,22 +170,6 @@ class Alarm(WireModel):
         if name not in _RANKS:
             return super()._mend(name, value, kind)
         return mended_rank(value)
-
-
-def mended_rank(value: Any) -> dict[str, Any] | None:
-    """A state or the like that is not written as it should be: an id alone, or some of it missing."""
-    if isinstance(value, str) and value:
-        return {"id": value}
-    if not isinstance(value, dict):
-        return None
-    identity, level, name = value.get("id"), value.get("level"), value.get("name")
-    if isinstance(level, str) and level.strip().isascii() and level.strip().isdecimal() and len(level) < 10:
-        level = int(level)
-    return {
-        "id": identity if isinstance(identity, str) else "",
-        "level": level if isinstance(level, int) and not isinstance(level, bool) else None,
-        "name": name if isinstance(name, str) else None,
-    }
 
 
 @dataclass(frozen=True, slots=True)
