@@ -9,8 +9,7 @@ import anyio
 import pytest
 
 from tocsin import RetryPolicy
-from tocsin.emulator import XProtectEmulator
-from tocsin.emulator._xprotect_settings import XProtectSettings
+from tocsin.emulator import XProtectEmulator, XProtectSettings
 from tocsin.emulator.faults import Fault
 from tocsin.errors import (
     BadRequestError,
@@ -23,9 +22,6 @@ from tocsin.errors import (
 from tocsin.models import Level, Phase
 from tocsin.testing import in_process
 from tocsin.xprotect import BasicUser, XProtect
-from tocsin.xprotect._configuration import Configuration
-from tocsin.xprotect._events_rest import EventsRest
-from tocsin.xprotect.alarms import Alarms
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOBODY = "99999999-9999-4999-8999-999999999999"
@@ -40,13 +36,12 @@ class Vms:
     """An emulator, its alarms as the client has them, and what was asked."""
 
     def __init__(self, emulator, client, asked):
-        gateway = client._following.gateway
         self.store = emulator.store
         self.emulator = emulator
         self.asked = asked
-        self.alarms = Alarms(gateway, client._owner.start)
-        self.configuration = Configuration(gateway, client._owner.start)
-        self.events = EventsRest(gateway, client._owner.start)
+        self.client = client
+        self.alarms = client.alarms
+        self.events = client.events
 
     @property
     def camera(self):
@@ -83,7 +78,7 @@ async def vms(*, user="demo", prepare=None, **settings):
 
 async def test_an_alarm_is_triggered_read_taken_and_closed():
     async with vms() as site:
-        cameras = await site.configuration.cameras()
+        cameras = await site.client.cameras()
         accepted = await site.alarms.create(name="Door", message="O'Brien's door", source=cameras.items[0])
         assert (accepted.status, accepted.done) == (202, False)
         assert site.sent("POST") == [{"name": "Door", "message": "O'Brien's door", "source": site.camera}]
@@ -251,7 +246,7 @@ async def test_a_list_is_whole_with_its_metadata_and_filters():
 
 async def test_events_are_triggered_and_those_that_are_kept_read():
     async with vms() as site:
-        types = [kind async for kind in site.configuration.event_types()]
+        types = [kind async for kind in site.client.event_types()]
         external = next(kind for kind in types if kind.generator_type == "External")
         event = await site.events.trigger(external, site.camera)
         assert site.sent("POST") == [{"type": external.id, "source": f"cameras/{site.camera}"}]
@@ -267,10 +262,10 @@ async def test_events_are_triggered_and_those_that_are_kept_read():
 
 async def test_cameras_that_are_not_in_use_are_left_out():
     async with vms(prepare=lambda emulator: emulator.store.add_camera("Attic", enabled=False)) as site:
-        cameras = await site.configuration.cameras()
-        every = await site.configuration.cameras(include_disabled=True)
+        cameras = await site.client.cameras()
+        every = await site.client.cameras(include_disabled=True)
         assert {camera.name for camera in every} - {camera.name for camera in cameras} == {"Attic"}
-        assert (await site.configuration.alarm_definitions()).items
+        assert (await site.client.alarm_definitions()).items
 
 
 async def test_a_write_that_may_have_been_applied_is_not_sent_twice():
@@ -280,3 +275,27 @@ async def test_a_write_that_may_have_been_applied_is_not_sent_twice():
             await site.alarms.create(name="once")
         assert caught.value.maybe_applied
         assert len(site.sent("POST")) == site.store.count == 1
+
+
+async def test_what_is_refused_in_both_forms_is_refused_for_the_first():
+    async with vms() as site:
+        identity = site.store.create({"name": "a"})["id"]
+        for skip in (0, 1):
+            body = f'{{"error":"no {skip + 1}"}}'
+            site.emulator.faults.add(Fault("status", method="PATCH", skip=skip, status=400, body=body))
+        with pytest.raises(BadRequestError, match="no 1"):
+            await site.alarms.update(identity, comment="x")
+        assert [body.keys() >= {"state", "comment"} for body in site.sent("PATCH")] == [False, True]
+
+
+async def test_a_user_who_may_only_look_is_told_what_is_missing():
+    def prepare(emulator):
+        emulator.access.add_user("guard", "demo", "read-only")
+
+    async with vms(user="guard", prepare=prepare) as site:
+        identity = site.store.create({"name": "a"})["id"]
+        assert (await site.alarms.get(identity)).id == identity
+        with pytest.raises(PermissionDeniedError, match="the right to manage alarms"):
+            await site.alarms.acknowledge(identity)
+        with pytest.raises(PermissionDeniedError, match="the right to manage alarms"):
+            await site.alarms.create(name="b")

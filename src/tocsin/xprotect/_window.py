@@ -155,7 +155,7 @@ def checked(body: bytes, wanted: str | None = None, *, noun: str = "alarm") -> b
     found = parse_object(raw, what=noun).get("id")
     if not isinstance(found, str) or not found:
         raise ProtocolError(f"the {noun} has no usable id")
-    if wanted is not None and guid(found) != guid(wanted):
+    if wanted is not None and (guid(found) or "").lower() != (guid(wanted) or "").lower():
         raise ProtocolError(f"{noun} {wanted[:80]!r} was asked for, and the answer is {noun} {found[:80]!r}")
     return raw
 
