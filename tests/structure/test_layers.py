@@ -50,6 +50,7 @@ FOREIGN = {
         "tocsin/bayeux/_messages.py",
         "tocsin/cumulocity/_observe.py",
         "tocsin/cumulocity/_payload.py",
+        "tocsin/xprotect/events/_frames.py",
     ),
     "spnego": ("tocsin/xprotect/_ntlm.py", "tocsin/emulator/_xprotect_ntlm.py"),
     "starlette": ("tocsin/emulator/",),

@@ -65,6 +65,7 @@ class Frames:
         self._ping_at = now + settings.ping_every
         self._pinged: bytes | None = None
         self._pings = 0
+        self._excused = now
         self.over: ChannelClosedError | ProtocolError | None = None
         """Why no message will come any more."""
 
@@ -103,7 +104,7 @@ class Frames:
 
     def beat(self, now: float) -> None:
         """Put a ping in line if it is time, or find the peer dead."""
-        if self.over is not None or now < self._ping_at:
+        if self.over is not None or now < self.next_beat:
             return
         if self._pinged is not None:
             self._end(f"the peer did not answer a ping within {self._settings.pong_within:g} s", None)
@@ -116,7 +117,11 @@ class Frames:
     @property
     def next_beat(self) -> float:
         """When `beat` has something to do (monotonic)."""
-        return self._ping_at
+        return self._ping_at if self._pinged is None else max(self._ping_at, self._excused)
+
+    def excuse(self, until: float) -> None:
+        """See `TextChannel.excuse`."""
+        self._excused = until
 
     @property
     def idle(self) -> bool:
@@ -225,6 +230,13 @@ class TextChannel:
         await self._flush(within)
         if self._broken and self._frames.over is not None:
             raise _again(self._frames.over)
+
+    def excuse(self, until: float) -> None:
+        """Do not take the peer for dead before an instant (monotonic): it is known to be busy.
+
+        A later call counts instead; `ChannelSettings.pong_within` from now on is what the peer has after it.
+        """
+        self._frames.excuse(max(until, current_time() + self._settings.pong_within))
 
     async def aclose(self) -> None:
         """Say goodbye if the peer is there to hear it, and close. Nobody may be in `receive`.
