@@ -91,6 +91,18 @@ class TestFrames:
         frames.beat(52.0)
         assert frames.over is not None
 
+    def test_a_peer_that_is_known_to_be_busy_is_not_taken_for_dead_until_then(self) -> None:
+        frames = Frames(SETTINGS, 0.0)
+        frames.excuse(240.0)
+        assert frames.next_beat == 20.0  # it is asked all the same
+        frames.beat(20.0)
+        assert frames.next_beat == 240.0
+        frames.beat(239.0)
+        assert frames.over is None
+        frames.excuse(50.0)
+        frames.beat(50.0)
+        assert frames.over is not None
+
     def test_messages_before_a_close_are_kept_and_the_code_is_told(self) -> None:
         frames = Frames(SETTINGS, 0.0)
         got = frames.received(text(b"a") + control(Opcode.CLOSE, b"\x03\xe9going\x1b away"), 0.0)

@@ -61,7 +61,7 @@ class SessionTimes:
         remembered: So many events are told apart.
     """
 
-    reply_within: float = 30.0
+    reply_within: float = 20.0
     state_within: float = 240.0
     state_again: float = 60.0
     window: float = 30.0
