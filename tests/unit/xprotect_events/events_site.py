@@ -13,7 +13,7 @@ import anyio
 from tocsin.errors import TocsinError
 from tocsin.testing import VirtualWallClock, in_process
 from tocsin.xprotect import BasicUser, XProtect
-from tocsin.xprotect.events import LiveEvents
+from tocsin.xprotect.events import Events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -210,7 +210,7 @@ class Site:
 
 
 @asynccontextmanager
-async def follow(site: Site, **options: Any) -> AsyncGenerator[LiveEvents]:
+async def follow(site: Site, **options: Any) -> AsyncGenerator[Events]:
     """The live events of a client of this site; afterwards no connection is open."""
     async with in_process(site) as process:
         client = XProtect(
@@ -218,7 +218,7 @@ async def follow(site: Site, **options: Any) -> AsyncGenerator[LiveEvents]:
             clock=VirtualWallClock(), rng=random.Random(7), name="yard", **options,
         )  # fmt: skip
         async with client:
-            yield LiveEvents(client._following)
+            yield client.events
         with anyio.fail_after(10):
             while process.in_flight:
                 await anyio.sleep(0.01)

@@ -1,10 +1,11 @@
-"""Following the events and states of a site."""
+"""The events of a site: by REST, and live over its WebSocket."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tocsin.errors import ConfigurationError
+from tocsin.xprotect._events_rest import EventsRest
 from tocsin.xprotect.events._filters import EventFilter, wire_filters
 from tocsin.xprotect.events._hints import Hints
 from tocsin.xprotect.events._line import LineSettings
@@ -17,17 +18,20 @@ if TYPE_CHECKING:
 
     from tocsin.xprotect._following import Following
 
-__all__ = ["LiveEvents"]
+__all__ = ["Events"]
 
 
-class LiveEvents:
-    """What a site tells by itself: events, and how things stand. Made by `XProtect.events`.
+class Events(EventsRest):
+    """The events of a site: those that it keeps, and what it tells live. Made by `XProtect.events`.
 
     Args:
         following: What the client lends.
     """
 
+    __slots__ = ("_following", "_names")
+
     def __init__(self, following: Following) -> None:
+        super().__init__(following.gateway, following.owner.start)
         self._following = following
         self._names = Names(following.gateway)
 
