@@ -13,10 +13,11 @@ import anyio
 from tocsin.errors import TocsinError
 from tocsin.testing import VirtualWallClock, in_process
 from tocsin.xprotect import BasicUser, XProtect
-from tocsin.xprotect.events import Events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from tocsin.xprotect.events import Events
 
 CAMERA = "cameras/11111111-1111-1111-1111-111111111111"
 MOTION = "6eb95dd6-7ccc-4bce-99f8-af0d0b582d77"

@@ -109,6 +109,7 @@ class EventLine:
         self._backoff = Backoff(following.reconnect)
         self._past = Past()
         self._listening = False
+        self._down = False
         self._was_attached = False
         self._refusals = 0
         self._final = False
@@ -124,7 +125,8 @@ class EventLine:
             error = await self._connection()
             self.session.closed(error.reason)
             await self._do(None)
-            log.info("Events and State: %s", error)
+            log.log(logging.DEBUG if self._down else logging.INFO, "Events and State: %s", error)
+            self._down = True
             self._refusals += isinstance(error, AuthenticationError | PermissionDeniedError)
             asked = error.retry_after if isinstance(error, StatusError) else None
             wait = self._backoff.failed(current_time(), self._following.rng.random(), retry_after=asked)
@@ -200,7 +202,9 @@ class EventLine:
                 since, until = sorted((self._past.at(output.since), self._past.at(output.until)))
                 self._listener.on_missed(since, until, output.cause)
             case Attached():
-                self._was_attached, self._refusals = True, 0
+                if self._down:
+                    log.info("Events and State: %s", "resumed" if output.resumed else "subscribed anew")
+                self._was_attached, self._down, self._refusals = True, False, 0
                 self._backoff.good(current_time())
                 self._listener.on_attached(resumed=output.resumed, complete=output.complete)
 
