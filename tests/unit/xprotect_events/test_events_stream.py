@@ -325,6 +325,15 @@ async def test_a_dropped_stream_ends_its_connection():
         await until(lambda: not site.wires, within=15)
 
 
+async def test_a_stream_that_another_thread_dropped_ends_when_it_next_wakes():
+    site = Site()
+    async with follow(site) as live:
+        stream = live.live(state=False)
+        await stream.__aenter__()
+        stream._reader.abandoned = True  # all that `abandon` does outside of its event loop
+        await until(lambda: not site.wires, within=15)
+
+
 async def test_errors_of_the_body_leave_as_themselves():
     site = Site()
     with pytest.raises(KeyError):
