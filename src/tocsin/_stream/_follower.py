@@ -206,7 +206,7 @@ class Follower(Keeping[R, A]):
     def _refusal(self, error: AuthenticationError | PermissionDeniedError, read: Read) -> Failed | None:
         """What a refused read means: an answer, or None if the stream cannot go on."""
         listed = isinstance(read, ReadWindow)
-        if isinstance(error, AuthenticationError) or (listed and self._attachment is None):
+        if isinstance(error, AuthenticationError) or (listed and not self._tracker.listens):
             self._refused += 1
             if not self.is_open or self._refused >= _REFUSALS:
                 return None
@@ -266,6 +266,11 @@ class Follower(Keeping[R, A]):
         with self._guard():
             wall = self._wall()
             self._tracker.missed(current_time(), wall, cause=cause, since=wall - timedelta(seconds=within))
+
+    def hint(self) -> None:
+        """Something may have happened."""
+        with self._guard():
+            self._tracker.hint(current_time())
 
     def failed(self, error: TocsinError) -> None:
         """The live channel is over for good."""
@@ -331,7 +336,7 @@ class Follower(Keeping[R, A]):
     def _check_open(self) -> None:
         if self.is_open:
             return
-        if self._attachment is not None and self._attached_at is None:
+        if self._tracker.listens and self._attached_at is None:
             return
         if not self._founded:
             return  # what is given before that could not be gone on from

@@ -211,8 +211,8 @@ class Losses(Rules[A]):
             self._loss.seq = seq
             self._loss.since = min(self._loss.since, since)
 
-    def _polls(self, basis: Basis) -> bool:
-        return super()._polls(basis) and self._loss is None
+    def _polls(self, purpose: Purpose) -> bool:
+        return super()._polls(purpose) and self._loss is None
 
     def _close_loss(self, wall: datetime, *, recoverable: bool) -> None:
         loss, self._loss = self._loss, None

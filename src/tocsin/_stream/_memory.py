@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from tocsin._stream._cells import Cell
 from tocsin._stream._checkpoint import Known, Mark
+from tocsin._stream._looks import Looks
 from tocsin._stream._losses import Loss
-from tocsin._stream._schedule import Schedule
 from tocsin._stream._sweep import Purpose
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _MOST_DIRTY: Final = 10_000
 """Alarms in doubt that a mark may name; with more of them there is none until they are settled."""
 
 
-class Memory(Schedule[A]):
+class Memory(Looks[A]):
     """What is told of cells and cursor, and how they are taken up again."""
 
     _marked: tuple[object, ...] | None = None

@@ -75,6 +75,9 @@ class Inlet(Protocol[R]):
     def missed(self, cause: str, *, within: float) -> None:
         """In the last so many seconds the live channel may not have sent what it should have sent."""
 
+    def hint(self) -> None:
+        """Something may have happened: read soon. Only where reads are the channel."""
+
     def failed(self, error: TocsinError) -> None:
         """The live channel is over for good."""
 
@@ -106,7 +109,10 @@ class Platform(Protocol[R, A_co]):
         ...
 
     def attach(self, inlet: Inlet[R]) -> Attachment | None:
-        """Switch the live channel on; None where there is none and reads are all there is."""
+        """Switch the live channel on; None where there is none and reads are all there is.
+
+        Where reads are the channel, what is attached may still give hints.
+        """
 
     async def read(self, read: Read) -> Answer[R]:
         """Answer one read.

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 from tocsin.errors import ConfigurationError
 
 __all__ = ["RecoveryPolicy"]
+
+
+_MAY_BE_ZERO: Final = frozenset({
+    "skew", "check_share", "settle_flood", "stale_wait", "grace", "look_pause",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,10 @@ class RecoveryPolicy:
         verify_first: After attaching, the second sweep runs this much later: a subscription may take effect
             late.
         verify_every: A sweep proves this often that the subscription delivers.
+        look_every: Where a platform cannot list what changed since a time, new alarms are looked for this
+            often, and `verify_every` is the period at which all open ones are compared.
+        look_pause: A hint that something happened makes such a look at once, but no sooner than this after
+            the last one.
         reconcile_every: A pass over all open alarms, which finds deletions, runs this often.
         grace: How long a live message may lag behind the read that showed its change before it counts as
             missed.
@@ -46,6 +56,8 @@ class RecoveryPolicy:
     overlap: float = 30.0
     verify_first: float = 5.0
     verify_every: float = 60.0
+    look_every: float = 5.0
+    look_pause: float = 1.0
     reconcile_every: float = 900.0
     grace: float = 10.0
     silence: float = 900.0
@@ -67,9 +79,7 @@ class RecoveryPolicy:
         """Refuse what no stream can run with."""
         for field in fields(self):
             value = getattr(self, field.name)
-            least = (
-                0 if field.name in {"skew", "check_share", "settle_flood", "stale_wait", "grace"} else None
-            )
+            least = 0 if field.name in _MAY_BE_ZERO else None
             if value < 0 or (value == 0 and least is None):
                 bound = "0 or more" if least == 0 else "above 0"
                 raise ConfigurationError(f"RecoveryPolicy.{field.name} must be {bound}, not {value}")

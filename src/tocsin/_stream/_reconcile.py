@@ -65,8 +65,10 @@ class Pass:
                     self._todo.append(id)
         self.missing = len(self._todo)
         self._share = policy.check_share
-        many = self.missing > policy.check_share * self._known
-        self.stage = Stage.ASKING if many else Stage.VERIFYING
+        self.stage = Stage.ASKING if self._is_many(policy) else Stage.VERIFYING
+
+    def _is_many(self, policy: RecoveryPolicy) -> bool:
+        return self.missing > policy.check_share * self._known
 
     def _covers(self, cell: Cell) -> bool:
         if cell.gone or not cell.shown:

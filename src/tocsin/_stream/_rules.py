@@ -305,7 +305,7 @@ class Rules(Generic[A]):
         fresh = not cell.told and self._is_created_since(seen, basis)
         if basis.wire is not None:
             return Origin.LIVE, Action.UPDATE if cell.told else basis.wire
-        origin = Origin.LIVE if self._polls(basis) else Origin.RECOVERED
+        origin = Origin.LIVE if self._polls(basis.purpose) else Origin.RECOVERED
         return origin, Action.CREATE if fresh else Action.UPDATE
 
     def _is_created_since(self, seen: Observed[A], basis: Basis) -> bool:
@@ -313,9 +313,9 @@ class Rules(Generic[A]):
         known = [at for at in (self._started_at, basis.created_since) if at is not None]
         return not known or (seen.created is not None and seen.created >= max(known))
 
-    def _polls(self, basis: Basis) -> bool:
+    def _polls(self, purpose: Purpose) -> bool:
         """Whether such a read is the channel itself."""
-        return not self._live and basis.purpose in (Purpose.SWEEP, Purpose.PASS)
+        return not self._live and purpose in (Purpose.SWEEP, Purpose.PASS)
 
     def _absent(self, id: str, r0: int) -> None:
         """404 to a read by id. Believed if it was sent after the last sign of life."""
@@ -327,7 +327,7 @@ class Rules(Generic[A]):
         else:
             self._doubts.settled(id, r0)
             if cell is not None and not cell.gone:
-                self._bury(cell, id, Origin.RECOVERED)
+                self._bury(cell, id, Origin.LIVE if self._polls(Purpose.SETTLE) else Origin.RECOVERED)
 
     def _is_young(self, cell: Cell) -> bool:
         """Whether a lagging replica may not have it yet. A late DELETE does less harm than a false one."""

@@ -37,6 +37,7 @@ class Schedule(Overflows[A]):
         reads: There is a REST API to read from. False: every loss is a gap that cannot be recovered.
         durable: The live channel keeps what it could not bring, in order: an interruption alone loses
             nothing, and a row waits for its message until the channel has caught up.
+        looks: The platform cannot list what changed since a time; see `Looks`.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Schedule(Overflows[A]):
         sweeps: bool = True,
         reads: bool = True,
         durable: bool = False,
+        looks: bool = False,
     ) -> None:
         super().__init__(
             policy, snapshot=snapshot, live=live, sweeps=sweeps, reads=reads, durable=durable and live
         )
         self._partitions = tuple(partitions)
+        self._looks = looks
         self._cursor: int | None = None
         self._begun = not reads  # the first read is complete
         self._blind = False  # the server does not tell lastUpdated
@@ -139,7 +142,11 @@ class Schedule(Overflows[A]):
             self._due = [self._periodic]
         if not self._begun:
             self._sweep = self._attaching(self._plan(Purpose.FIRST, self._first_windows()))
-        elif self._blind or self._cursor is None:
+        else:
+            self._begin_sweep()
+
+    def _begin_sweep(self) -> None:
+        if self._blind or self._cursor is None:
             self._begin_pass(as_sweep=True)
         else:
             self._sweep = self._attaching(self._plan(Purpose.SWEEP, self._sweep_windows(self._cursor)))
@@ -189,8 +196,13 @@ class Schedule(Overflows[A]):
     def _start_pass(self, now: float) -> None:
         if self._pass is not None or not self._begun or not self._may_pass() or not self._sweeps_on:
             return
-        if self._pass_due is not None and self._pass_due <= now:
+        due = self._pass_start()
+        if due is not None and due <= now:
             self._begin_pass(as_sweep=False)
+
+    def _pass_start(self) -> float | None:
+        """When a pass is to begin that is no sweep."""
+        return self._pass_due
 
     def _begin_pass(self, *, as_sweep: bool) -> None:
         closed_from = None if self._blind else self._cells.oldest_closed()
@@ -219,7 +231,7 @@ class Schedule(Overflows[A]):
 
     def _windows(self, now: float) -> list[Read]:
         found: list[Read] = []
-        for plan in (self._sweep, self._pass.plan if self._pass is not None else None):
+        for plan in self._plans():
             if plan is None or not plan.ready(now):
                 continue
             window = plan.begin()
@@ -239,6 +251,9 @@ class Schedule(Overflows[A]):
             found.append(read)
         return found
 
+    def _plans(self) -> tuple[Plan | None, ...]:
+        return (self._sweep, self._pass.plan if self._pass is not None else None)
+
     def _read_one(self, id: str, owner: Pass | None) -> ReadOne:
         ticket, r0 = self._ticket(owner)
         return ReadOne(ticket, r0, id)
@@ -249,7 +264,7 @@ class Schedule(Overflows[A]):
             return []
         if current.stage is Stage.ASKING:
             current.stage = Stage.CHECKING
-            self._degraded = f"{current.missing} alarms vanished from the lists at once"
+            self._say_vanished(current)
             ticket, r0 = self._ticket(current)
             return [ReadCheck(ticket, r0)]
         id = current.pick(now, self._cells, self._policy)
@@ -258,6 +273,12 @@ class Schedule(Overflows[A]):
         if current.done:
             self._end_pass(current)
         return []
+
+    def _is_sound(self, current: Pass) -> None:
+        current.stage = Stage.VERIFYING
+
+    def _say_vanished(self, current: Pass) -> None:
+        self._degraded = f"{current.missing} alarms vanished from the lists at once"
 
     def deadline(self) -> float | None:
         """When `reads` has something to say though nothing came (monotonic); None: not before an input."""
@@ -270,8 +291,7 @@ class Schedule(Overflows[A]):
             if self._pass is not None:
                 times.append(self._pass.deadline(self._policy))
             if not self._paused:
-                plans = (self._sweep, self._pass.plan if self._pass is not None else None)
-                times += [p.due for p in plans if p is not None and p.window is None and not p.whole]
+                times += [p.due for p in self._plans() if p is not None and p.window is None and not p.whole]
             times += self._next_starts()
         return min((t for t in times if t is not None), default=None)
 
@@ -282,7 +302,7 @@ class Schedule(Overflows[A]):
         if self._sweep is None and (self._pass is None or not self._pass.as_sweep):
             times += [self._due[0] if self._due else None, self._rush_due()]
         if self._pass is None and self._begun and self._may_pass():
-            times.append(self._pass_due)
+            times.append(self._pass_start())
         return times
 
     # --- what is complete ---
@@ -344,7 +364,7 @@ class Schedule(Overflows[A]):
     def _end_pass(self, done: Pass) -> None:
         """Every window was read and every suspect looked at."""
         self._pass = None
-        self._pass_due = self._now + self._policy.reconcile_every
+        self._pass_due = self._next_pass(done)
         self._pass_free = self._now + self._policy.verify_every
         self._pass_failures = 0
         self._unreconciled = None
@@ -360,6 +380,10 @@ class Schedule(Overflows[A]):
                 self._started_at = self._cursor
                 self._open_loss(self._whole_or(self._wall), "the server told no time", seq=done.plan.seq - 1)
             self._whole(done.plan, self._wall, recoverable=not blind)
+
+    def _next_pass(self, done: Pass) -> float | None:
+        del done
+        return self._now + self._policy.reconcile_every
 
     def _abort_pass(self, cause: str, asked: float | None) -> None:
         """A window failed, or the credentials do: nothing is concluded from what was read."""

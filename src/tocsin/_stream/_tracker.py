@@ -13,6 +13,7 @@ What to call when. `now` is monotonic seconds, `wall` an aware UTC datetime; bot
     t.unreadable(now, wall, id="…" or None)      a message that nobody could read
     t.overflowed(now, wall, ids=…, created=…,    these alarms' pending changes were dropped, for some of them
                  since=wall)                     the creation; `since`: when the oldest was put, if known
+    t.hint(now)                                  looks=True: a new alarm may be there
     t.caught_up(now)                             after an overflow: the consumer took all that was pending
     t.answered(now, wall, read, answer)          for each Read exactly once, in any order
 
@@ -94,6 +95,7 @@ class Tracker(Memory[A]):
             demonstrations.
         reads: There is a REST API to read from. False: every loss is a gap that cannot be recovered.
         durable: The live channel keeps what it could not bring; see `Schedule`.
+        looks: The server lists what was created since a time, not what changed since; see `Looks`.
     """
 
     # --- answers ---
@@ -182,7 +184,7 @@ class Tracker(Memory[A]):
             self._row(answer.observed, self._ground(read, None if doubt is None else doubt.action))
         elif isinstance(answer, Missing):
             self._doubts.answered(doubt)
-            self._absent(read.id, read.r0)
+            self._doubt_absent(read.id, read.r0)
         elif doubt is not None:
             self._doubts.failed(doubt, self._now, answer.retry_after if isinstance(answer, Failed) else None)
             return
@@ -195,7 +197,8 @@ class Tracker(Memory[A]):
         if isinstance(answer, OneAnswer) and answer.observed.id == read.id:
             self._row(answer.observed, self._ground(read, None))
         elif isinstance(answer, Missing):
-            self._absent(read.id, read.r0)
+            if not self._note_absent(current, read.id, read.r0):
+                self._absent(read.id, read.r0)
         else:
             current.unverified += 1
         if current is self._pass and current.done:
@@ -209,7 +212,7 @@ class Tracker(Memory[A]):
         if self._pass is None or self._pass.stage is not Stage.CHECKING:
             return
         if isinstance(answer, Checked) and answer.sound:
-            self._pass.stage = Stage.VERIFYING
+            self._is_sound(self._pass)
             return
         cause = (
             answer.cause if isinstance(answer, Checked | Failed) else "the credentials could not be checked"
@@ -316,6 +319,11 @@ class Tracker(Memory[A]):
         if self._cells.crowded and len(self._cells.open) >= self._policy.max_tracked:
             return "more open alarms than are tracked"
         return self._degraded or self._denied
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is a live channel, and not reads alone."""
+        return self._live
 
     @property
     def has_api(self) -> bool:

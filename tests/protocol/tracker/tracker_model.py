@@ -34,6 +34,8 @@ class Version:
 class Alarm:
     id: str
     created: int
+    is_late: bool = False
+    """It was dated back."""
     versions: list[Version] = field(default_factory=list)
 
     @property
@@ -60,6 +62,8 @@ class Model:
     ranges: bool = True
     creations: bool = True
     bump: bool = True
+    back: float = 0.0
+    """Probability that an alarm is dated back."""
     restricted: bool = False
     """Pages are short, offsets count what was scanned, and `next` appears although nothing follows."""
     hidden: set[str] = field(default_factory=set)
@@ -93,7 +97,8 @@ class Model:
 
     def create(self, now: float) -> Version:
         self.count += 1
-        alarm = Alarm(str(self.count), self.ms(now))
+        back = self.rng.uniform(0, 40) if self.rng.random() < self.back else 0.0
+        alarm = Alarm(str(self.count), self.ms(now - back), is_late=bool(back))
         self.alarms[alarm.id] = alarm
         return self._store(now, alarm, ("ACTIVE", "MAJOR", 1), is_open=True)
 

@@ -29,6 +29,8 @@ POLICY = RecoveryPolicy(
     overlap=6.0,
     verify_first=1.0,
     verify_every=12.0,
+    look_every=2.0,
+    look_pause=0.5,
     reconcile_every=60.0,
     grace=3.0,
     silence=120.0,
@@ -77,6 +79,10 @@ class Faults:
     """Alarms a second that leave the user's sight and come back: lists omit them, reads by id answer 404."""
     slow: bool = False
     live: bool = True
+    looks: bool = False
+    """The server cannot list what changed since a time."""
+    back: float = 0.0
+    hints: float = 0.0
     filtered: bool = False
     writes: float = 2.0
     deletes: float = 0.08
@@ -107,9 +113,14 @@ class Simulation:
             ranges=faults.ranges,
             bump=faults.bump,
             restricted=faults.restricted,
+            back=faults.back,
         )
         self.tracker = tracker_type(
-            policy, snapshot=faults.snapshot, partitions=faults.partitions, live=faults.live
+            policy,
+            snapshot=faults.snapshot,
+            partitions=faults.partitions,
+            live=faults.live and not faults.looks,
+            looks=faults.looks,
         )
         self.now = 0.0
         self.events: list = []
@@ -150,7 +161,7 @@ class Simulation:
         for _ in range(self.faults.before):
             self.write(history=True)
             self.now += 0.05
-        if self.faults.live:
+        if self.tracker.listens:
             self.at(0.1, self.connect)
         self.at(0.2, self.work)
         if self.faults.cuts:
@@ -160,7 +171,7 @@ class Simulation:
         end = self.now + self.faults.seconds
         self.until(end)
         self.quiet = True
-        if not self.up and self.faults.live:
+        if not self.up and self.tracker.listens:
             self.connect()
         p = self.policy
         self.until(end + 3 * p.verify_every + 2 * p.reconcile_every + 12 * p.retry_max + 2 * p.overlap)
@@ -209,7 +220,7 @@ class Simulation:
             if cursor < self.cursor:
                 raise BrokenPromiseError("the cursor moved backwards")
             self.cursor = cursor
-        if not self.up and self.faults.live and self.tracker.state is not StreamState.RECONNECTING:
+        if not self.up and self.tracker.listens and self.tracker.state is not StreamState.RECONNECTING:
             raise BrokenPromiseError("deaf without saying so")
 
     def know(self) -> None:
@@ -277,7 +288,9 @@ class Simulation:
         unheard = (
             hidden or self.rng.random() < f.silent or (version.deleted and self.rng.random() < f.drops_delete)
         )
-        if not f.live or not self.up or unheard:
+        if f.looks and self.rng.random() < f.hints:
+            self.tracker.hint(self.now)
+        if not self.tracker.listens or not self.up or unheard:
             version.sent = False
             return
         if self.rng.random() < f.lose or self.now < (self.attached_at or 0) + f.deaf:
@@ -354,6 +367,8 @@ class Simulation:
             retry = self.rng.choice([None, None, 1.0])
             answer = Failed("503", retry, permanent=self.rng.random() < 0.2)
         elif isinstance(read, ReadWindow):
+            if f.looks and read.updated_from is not None:
+                raise BrokenPromiseError("the server cannot list what changed since a time")
             rows, more = self.model.page(read, then)
             date = self.model.ms(self.now) - f.skew
             seen = [self.observe(version) for _, version in rows]
@@ -452,6 +467,13 @@ class Simulation:
             if held is not None:
                 raise BrokenPromiseError(f"the deletion of {alarm.id} was not told")
             return
+        if (
+            self.faults.looks
+            and held is None
+            and not alarm.last.open
+            and (alarm.is_late or self.faults.filtered)
+        ):
+            return  # dated back and closed between two passes, or closed when it came to pass the filter
         if self.faults.filtered and alarm.last.content[1] != "MAJOR":
             if held is not None:
                 raise BrokenPromiseError(f"{alarm.id} left the filter and that was not told")
