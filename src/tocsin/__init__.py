@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tocsin._stream._store_file import FileCheckpoint
     from tocsin._stream._store_sqlite import SqliteCheckpoint
     from tocsin._stream._stream import ChangeStream
+    from tocsin._watch import Watch, watch
     from tocsin.cumulocity.client import Cumulocity
     from tocsin.errors import (
         AuthenticationError,
@@ -111,8 +112,10 @@ __all__ = [
     "TransportError",
     "UnprocessableError",
     "Unset",
+    "Watch",
     "XProtect",
     "__version__",
+    "watch",
 ]
 
 _HOMES = {
@@ -128,6 +131,7 @@ _HOMES = {
     "tocsin._stream._store_file": ("FileCheckpoint",),
     "tocsin._stream._store_sqlite": ("SqliteCheckpoint",),
     "tocsin._stream._stream": ("ChangeStream",),
+    "tocsin._watch": ("Watch", "watch"),
     "tocsin.cumulocity.client": ("Cumulocity",),
     "tocsin.errors": (
         "AuthenticationError", "BadRequestError", "CheckpointError", "ConfigurationError", "ConflictError",

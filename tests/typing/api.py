@@ -25,6 +25,8 @@ from tocsin import (
     StreamHealth,
     StreamState,
     StreamStats,
+    Watch,
+    watch,
 )
 from tocsin.cumulocity import (
     Alarm,
@@ -148,6 +150,16 @@ async def making() -> None:
         await reading(c8y)
     Cumulocity("https://acme.example.com", BearerAuth("token"))
     assert_type(Cumulocity.from_env(name="acme"), Cumulocity)
+
+
+async def watching(c8y: Cumulocity) -> None:
+    async with watch(c8y, level=Level.MAJOR, phase=["ACTIVE"], snapshot="all") as stream:
+        assert_type(stream, Watch)
+        async for item in stream:
+            assert_type(item, Change[AlarmLike] | Gap)
+        async for change in stream.only_changes():
+            assert_type(change, Change[AlarmLike])
+        assert_type(stream.health()["t1"].ready, bool)
 
 
 async def ask() -> str:

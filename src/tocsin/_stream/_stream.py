@@ -14,6 +14,7 @@ from tocsin.errors import ConfigurationError, GapError, RequestTimeoutError, Toc
 from tocsin.models import Change, Gap, StreamHealth, StreamState
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import datetime
     from types import TracebackType
 
@@ -212,6 +213,16 @@ class ChangeStream(Generic[A]):
         self._finalizer.detach()
 
     @property
+    def platform(self) -> str:
+        """What its changes are marked with: ``cumulocity`` or ``xprotect``."""
+        return self._reader.board.current.platform
+
+    @property
+    def site(self) -> str:
+        """What its changes are marked with: the client's name."""
+        return self._reader.board.current.site
+
+    @property
     def state(self) -> StreamState:
         """What the stream is doing."""
         return self._reader.board.current.state
@@ -297,9 +308,9 @@ class ChangeStream(Generic[A]):
 
 
 class ChangesOnly(Generic[A]):
-    """The changes of a stream without its gaps; see `ChangeStream.only_changes`."""
+    """The changes of a stream without its gaps; see `only_changes` of the stream."""
 
-    def __init__(self, stream: ChangeStream[A]) -> None:
+    def __init__(self, stream: AsyncIterator[Change[A] | Gap]) -> None:
         self._stream = stream
 
     def __aiter__(self) -> Self:
