@@ -99,11 +99,23 @@ def watch(
         Path | None,
         typer.Option(metavar="FILE", help="Go on from this file, and keep there what was shown."),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Follow all sources of this TOML file; see docs/cli.md."),
+    ] = None,
     jsonl: JsonLines = False,
 ) -> int:
     """Follow every change until interrupted."""
     from tocsin.cli import _watch
 
+    if config is not None:
+        given = (connection, scope, transport, subscriber, checkpoint)
+        if given != (Connection(), Scope(), Transport.AUTO, None, None):
+            complain("--config says what is followed: of the other options only --snapshot, --wait, --jsonl")
+            return MISUSED
+        from tocsin.cli._many import watch_config
+
+        return run(lambda output: watch_config(config, output, snapshot=snapshot, wait=wait, jsonl=jsonl))
     return run(
         lambda output: _watch.watch(
             connection,
@@ -164,12 +176,16 @@ def count(connection: Connection, scope: Scope, status: Status = None, jsonl: Js
 @bundled
 def raise_(
     connection: Connection,
-    source: Annotated[str, typer.Option(metavar="ID", help="The device it belongs to.")],
+    source: Annotated[str, typer.Option(metavar="ID", help="The device or camera it belongs to.")],
     type: Annotated[  # noqa: A002 - the option's name
-        str, typer.Option(help="What kind of alarm; per device there is one open of a kind.")
+        str,
+        typer.Option(help="What kind of alarm; per device there is one open of a kind. XProtect: its name."),
     ],
     text: Annotated[str, typer.Option(help="What it says.")],
-    severity: Annotated[Level, typer.Option(case_sensitive=False, help="How serious it is.")] = Level.MAJOR,
+    severity: Annotated[
+        Level | None,
+        typer.Option(case_sensitive=False, help="How serious it is; by default MAJOR, or the site's own."),
+    ] = None,
     jsonl: JsonLines = False,
 ) -> int:
     """Raise an alarm."""

@@ -23,11 +23,21 @@ LINGER: Final = 8.0
 _ORDER: Final = (Level.CRITICAL, Level.MAJOR, Level.MINOR, Level.WARNING, None)
 
 
+_BADNESS: Final = (
+    StreamState.CONNECTED,
+    StreamState.RECOVERING,
+    StreamState.DEGRADED,
+    StreamState.RECONNECTING,
+    StreamState.CLOSED,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One alarm as the table shows it; all text is plain already."""
 
     id: str
+    site: str
     level: Level | None
     phase: Phase | None
     source: str
@@ -46,7 +56,7 @@ class Board:
     """Folds changes into rows. Each step costs the same however many alarms there are.
 
     Attributes:
-        states: Where the stream stands, newest last.
+        states: What each site's stream does.
         changes: How many changes came.
         recovered: How many of them only a read brought.
         gaps: How many gaps were told.
@@ -54,7 +64,7 @@ class Board:
     """
 
     def __init__(self) -> None:
-        self.state: StateChange | None = None
+        self.states: dict[str, StateChange] = {}
         self.changes = 0
         self.recovered = 0
         self.gaps = 0
@@ -67,8 +77,10 @@ class Board:
         self._over = Counter[Level | None]()
 
     def set_state(self, change: StateChange) -> None:
-        """Note what the stream does now."""
-        self.state = replace(change, cause=plain(change.cause, 200) or None)
+        """Note what a stream does now."""
+        self.states[change.site] = replace(
+            change, cause=plain(change.cause, 200) or None, site=plain(change.site, 40)
+        )
 
     def add(self, item: Change[AlarmLike] | Gap, now: float) -> None:
         """Take in what the stream gave; `now` is in monotonic seconds."""
@@ -117,8 +129,13 @@ class Board:
         return len(self._where)
 
     @property
+    def state(self) -> StateChange | None:
+        """The worst of what the streams do; None before the first word of one."""
+        return max(self.states.values(), key=lambda change: _BADNESS.index(change.state), default=None)
+
+    @property
     def is_attached(self) -> bool:
-        """Whether changes flow."""
+        """Whether changes flow, of all sites."""
         return self.state is not None and self.state.state in (StreamState.CONNECTED, StreamState.RECOVERING)
 
     def _take(self, key: tuple[str, str]) -> Row | None:
@@ -136,6 +153,7 @@ def _row(change: Change[AlarmLike], old: Row | None) -> Row | None:
         return old and replace(old, action=change.action, origin=change.origin, at=change.received_at)
     return Row(
         id=plain(change.id, 40),
+        site=plain(change.site, 40),
         level=alarm.level,
         phase=alarm.phase,
         source=plain(alarm.source_id, 40),

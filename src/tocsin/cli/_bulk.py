@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tocsin.cli._commands import ACKNOWLEDGE, filters
-from tocsin.cli._connect import make_client
+from tocsin.cli._connect import make_cumulocity
+from tocsin.cli._cumulocity import ACKNOWLEDGE, filters
 from tocsin.cli._jsonl import event_line
 from tocsin.cli._run import DONE, complain
 from tocsin.cli._text import counted
@@ -40,7 +40,7 @@ async def change_matching(
     wanted = list(dict.fromkeys(AlarmFilter(**one) for one in filters(scope, status)))
     for where in wanted:
         where.check_updatable()
-    async with make_client(connection) as client:
+    async with make_cumulocity(connection, f"{name} without IDs") as client:
         matched = sum([await client.alarms.preview(where) for where in wanted])
         done = sure or not matched
         if sure and matched:

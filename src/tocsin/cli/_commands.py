@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tocsin.cli._connect import make_client
 from tocsin.cli._jsonl import alarm_line, event_line
 from tocsin.cli._lines import Lines
+from tocsin.cli._platforms import dialect_of
 from tocsin.cli._run import DONE, FAILED, complain
-from tocsin.errors import ConfigurationError, NotFoundError, UnprocessableError
+from tocsin.errors import NotFoundError, UnprocessableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tocsin.cli._jsonl import RawAlarm
     from tocsin.cli._options import Connection, Scope
     from tocsin.cli._output import Output
-    from tocsin.cumulocity import Alarm, Cumulocity
-    from tocsin.cumulocity._query import CountFilters
     from tocsin.models import Level, Phase
 
-__all__ = ["change_alarms", "count_alarms", "filters", "list_alarms", "raise_alarm"]
-
-ACKNOWLEDGE: Final = "acknowledge"
-CLEAR: Final = "clear"
+__all__ = ["change_alarms", "count_alarms", "list_alarms", "raise_alarm"]
 
 
 async def list_alarms(
@@ -38,8 +35,8 @@ async def list_alarms(
     async with make_client(connection) as client:
         show = _Printer(connection, client, output, jsonl=jsonl)
         shown: set[str] = set()
-        for wanted in filters(scope, status):
-            async for alarm in client.alarms.list(**wanted):
+        for listed in dialect_of(connection.platform.value).lists(client, scope, status):
+            async for alarm in listed:
                 if limit is not None and len(shown) >= limit:
                     return DONE
                 if alarm.id not in shown:  # one child may belong to two of the sources
@@ -52,10 +49,8 @@ async def count_alarms(
     connection: Connection, scope: Scope, output: Output, *, status: Sequence[Phase] | None, jsonl: bool
 ) -> int:
     """Print how many alarms match."""
-    if scope.children and len(scope.source or ()) > 1:
-        raise ConfigurationError("with --children only one --source can be counted: they may share children")
     async with make_client(connection) as client:
-        number = sum([await client.alarms.count(**wanted) for wanted in filters(scope, status)])
+        number = await dialect_of(connection.platform.value).count(client, scope, status)
         if jsonl:
             line = event_line("count", platform=connection.platform.value, site=client.site, count=number)
         else:
@@ -65,12 +60,20 @@ async def count_alarms(
 
 
 async def raise_alarm(
-    connection: Connection, output: Output, *, source: str, kind: str, text: str, level: Level, jsonl: bool
+    connection: Connection,
+    output: Output,
+    *,
+    source: str,
+    kind: str,
+    text: str,
+    level: Level | None,
+    jsonl: bool,
 ) -> int:
     """Raise an alarm and print what the platform made of it."""
     async with make_client(connection) as client:
-        made = await client.alarms.create(type=kind, text=text, severity=level.value, source=source)
-        outcome = made.outcome.value
+        dialect = dialect_of(connection.platform.value)
+        made = await dialect.raise_alarm(client, source=source, kind=kind, text=text, level=level)
+        outcome = made.outcome
         if made.alarm is not None:
             await _Printer(connection, client, output, jsonl=jsonl).alarm(made.alarm, outcome=outcome)
         elif jsonl:
@@ -89,14 +92,12 @@ async def change_alarms(
 ) -> int:
     """Acknowledge or clear alarms one by one; one that is not there does not stop the rest."""
     code = DONE
+    dialect = dialect_of(connection.platform.value)
     async with make_client(connection) as client:
         show = _Printer(connection, client, output, jsonl=jsonl)
         for alarm_id in ids:
             try:
-                if verb == ACKNOWLEDGE:
-                    alarm = await client.alarms.acknowledge(alarm_id)
-                else:
-                    alarm = await client.alarms.clear(alarm_id)
+                alarm = await dialect.change(client, alarm_id, verb)
             except (NotFoundError, UnprocessableError) as error:
                 complain(f"alarm {alarm_id}: {error}")
                 code = FAILED
@@ -108,31 +109,15 @@ async def change_alarms(
 class _Printer:
     """Prints alarms of one client."""
 
-    def __init__(self, connection: Connection, client: Cumulocity, output: Output, *, jsonl: bool) -> None:
+    def __init__(self, connection: Connection, client: Any, output: Output, *, jsonl: bool) -> None:
         self._platform = connection.platform.value
         self._client = client
         self._output = output
         self._lines = None if jsonl else Lines()
 
-    async def alarm(self, alarm: Alarm, **extra: Any) -> None:
+    async def alarm(self, alarm: RawAlarm, **extra: Any) -> None:
         if self._lines is None:
             line = alarm_line(alarm, platform=self._platform, site=self._client.site, **extra)
         else:
             line = self._lines.alarm(alarm)
         await self._output.write(line)
-
-
-def filters(scope: Scope, status: Sequence[Phase] | None) -> list[CountFilters]:
-    """Give what the REST API is asked for: one set of filters a source, because it takes one at a time."""
-    wanted: CountFilters = {"with_assets": scope.children, "with_devices": scope.children}
-    if scope.children and not scope.source:
-        raise ConfigurationError("--children needs --source: without it every device is covered already")
-    if scope.severity:
-        wanted["severity"] = [level.value for level in scope.severity]
-    if scope.type:
-        wanted["type"] = scope.type
-    if status:
-        wanted["status"] = [phase.value for phase in status]
-    if not scope.source:
-        return [wanted]
-    return [{**wanted, "source": source} for source in scope.source]

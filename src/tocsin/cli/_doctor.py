@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tocsin.cli._connect import make_client
+from tocsin.cli._connect import make_cumulocity
 from tocsin.cli._jsonl import event_line
 from tocsin.cli._run import DONE, complain
 from tocsin.cli._text import counted, plain
@@ -49,7 +49,7 @@ async def doctor(
 ) -> int:
     """Ask everything and write a report; interrupted, a report on what there is."""
     options = VisitOptions(source=source, write=write, hold=hold, mask=mask, limit=_LIMIT + hold)
-    async with make_client(connection) as client:
+    async with make_cumulocity(connection, "doctor") as client:
         examination = Examination(client, options)
         view = JsonReport if jsonl else TableReport
         await report_on(examination, view(output, examination, platform=connection.platform.value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tocsin.cli._connect import make_client
+from tocsin.cli._connect import make_cumulocity
 from tocsin.cli._jsonl import record_line
 from tocsin.cli._run import DONE, complain
 from tocsin.cli._text import day_time, plain
@@ -20,7 +20,7 @@ __all__ = ["show_history"]
 
 async def show_history(connection: Connection, alarm_id: str, output: Output, *, jsonl: bool) -> int:
     """Print the audit records of an alarm as they come, newest first."""
-    async with make_client(connection) as client:
+    async with make_cumulocity(connection, "history") as client:
         found = False
         async for record in client.alarms.history(alarm_id):
             found = True

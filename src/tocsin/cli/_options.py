@@ -34,6 +34,7 @@ class Login(StrEnum):
     BASIC = "basic"
     OAUTH = "oauth"
     CERTIFICATE = "certificate"
+    WINDOWS = "windows"
 
 
 class Transport(StrEnum):
@@ -66,15 +67,20 @@ class Connection:
 
     platform: Annotated[Platform, typer.Option(help="The kind of platform.")] = Platform.CUMULOCITY
     url: Annotated[
-        str | None, typer.Option(envvar="C8Y_BASEURL", help="Base URL, such as https://acme.example.com.")
+        str | None,
+        typer.Option(help="Base URL, such as https://acme.example.com. Or set C8Y_BASEURL, or XPROTECT_URL."),
     ] = None
-    tenant: Annotated[str | None, typer.Option(envvar="C8Y_TENANT", help="Tenant id, such as t07007007.")] = (
+    tenant: Annotated[str | None, typer.Option(help="Tenant id, such as t07007007. Or set C8Y_TENANT.")] = (
         None
     )
-    user: Annotated[str | None, typer.Option(envvar="C8Y_USER", help="User name, without the tenant.")] = None
+    user: Annotated[
+        str | None, typer.Option(help="User name, without the tenant. Or set C8Y_USER, or XPROTECT_USER.")
+    ] = None
     password_file: Annotated[
         Path | None,
-        typer.Option(help="File whose first line is the password; - is stdin. Or set C8Y_PASSWORD."),
+        typer.Option(
+            help="File whose first line is the password; - is stdin. Or set C8Y_ or XPROTECT_PASSWORD."
+        ),
     ] = None
     password: Annotated[str | None, typer.Option(help=_SHOWN)] = None
     token_file: Annotated[
@@ -85,7 +91,8 @@ class Connection:
         Login | None,
         typer.Option(
             help="The password with each request, or once for a token (oauth), or a device's certificate. "
-            "By default: a token if there is one, or else basic."
+            "By default: a token if there is one, or else basic. XProtect: basic or windows, by default as "
+            "the user's name has a backslash; or set XPROTECT_AUTH."
         ),
     ] = None
     tfa_code: Annotated[

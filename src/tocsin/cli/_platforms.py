@@ -2,13 +2,73 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from tocsin.cumulocity import Cumulocity
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterable, Mapping, Sequence
 
-__all__ = ["CLIENTS"]
+    from tocsin.cli._jsonl import RawAlarm
+    from tocsin.cli._options import Connection, Scope
+    from tocsin.models import Level, Phase
 
-CLIENTS: Final[Mapping[str, type[Cumulocity]]] = {"cumulocity": Cumulocity}
+__all__ = ["PLATFORMS", "Dialect", "Raised", "dialect_of"]
+
+PLATFORMS: Final[Mapping[str, str]] = {
+    "cumulocity": "tocsin.cli._cumulocity",
+    "xprotect": "tocsin.cli._xprotect",
+}
+"""Where each platform's `DIALECT` is."""
+
+
+class Raised(Protocol):
+    """What a platform made of an alarm that was raised."""
+
+    id: str | None
+    alarm: RawAlarm | None
+    outcome: str
+    ignored: Sequence[str]
+
+
+class Dialect(Protocol):
+    """What differs between the platforms, in the command line's own words.
+
+    Attributes:
+        example: A base URL.
+        variables: The environment variable of each connection option that has one.
+        ask: Which credentials to give.
+    """
+
+    example: str
+    variables: Mapping[str, str]
+    ask: str
+
+    def make_client(
+        self, options: Connection, environ: Mapping[str, str], *, anonymous: bool, **settings: Any
+    ) -> Any:
+        """Make a client, not yet open; `settings` are those that all platforms' clients have."""
+
+    def changes(self, scope: Scope, *, transport: str, subscriber: str | None) -> dict[str, Any]:
+        """Give what `changes()` takes for a scope."""
+
+    def lists(
+        self, client: Any, scope: Scope, status: Sequence[Phase] | None
+    ) -> list[AsyncIterable[RawAlarm]]:
+        """Give the lists whose union matches; one alarm may be in several."""
+
+    async def count(self, client: Any, scope: Scope, status: Sequence[Phase] | None) -> int:
+        """Count what matches."""
+
+    async def raise_alarm(
+        self, client: Any, *, source: str, kind: str, text: str, level: Level | None
+    ) -> Raised:
+        """Raise an alarm."""
+
+    async def change(self, client: Any, alarm_id: str, verb: str) -> RawAlarm:
+        """Acknowledge or clear one alarm; give it as it then stands."""
+
+
+def dialect_of(platform: str) -> Dialect:
+    """Give a platform's dialect; it is loaded now."""
+    dialect: Dialect = import_module(PLATFORMS[platform]).DIALECT
+    return dialect

@@ -54,7 +54,11 @@ def draw(board: Board, title: str, width: int, height: int) -> RenderableType:
     room = max(1, height - _FRAME - len(board.notes) - 1)
     rows = board.rows(room)
     hidden = len(board) - len(rows)
-    parts: list[RenderableType] = [_status(board, title, width), _counts(board, width), _rows(rows, width)]
+    parts: list[RenderableType] = [
+        _status(board, title, width),
+        _counts(board, width),
+        _rows(rows, width, several=len(board.states) > 1),
+    ]
     if not rows:
         parts.append(Text("  no open alarms", style="dim"))
     if hidden:
@@ -67,10 +71,23 @@ def _status(board: Board, title: str, width: int) -> Text:
     state = board.state
     if state is None:
         return _line(("○ starting", "dim"), (f"  {title}", ""), width=width)
+    if len(board.states) > 1:
+        return _line(*_all_states(board), (f"  {title}", "dim"), width=width)
     mark, style = _STATES[state.state]
     since = f" since {clock_time(state.at)}"
     cause = f": {state.cause}" if state.cause else ""
     return _line((f"{mark} {state.state}", style), (since + cause, ""), (f"  {title}", "dim"), width=width)
+
+
+def _all_states(board: Board) -> list[tuple[str, str]]:
+    """What each site does; why, where something is wrong."""
+    parts: list[tuple[str, str]] = []
+    for site, change in board.states.items():
+        mark, style = _STATES[change.state]
+        told = "" if change.state is StreamState.CONNECTED else f" {change.state}"
+        cause = f": {change.cause}" if change.cause else ""
+        parts += [(f"{mark} {change.site or site}{told}", style), (f"{cause}  ", "")]
+    return parts
 
 
 def _counts(board: Board, width: int) -> Text:
@@ -91,11 +108,11 @@ def _line(*parts: tuple[str, str], width: int) -> Text:
     return line
 
 
-def _rows(rows: list[Row], width: int) -> Table:
+def _rows(rows: list[Row], width: int, *, several: bool) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, expand=True, pad_edge=False, padding=(0, 0), show_edge=False, header_style="dim"
     )
-    columns = _columns(width)
+    columns = _columns(width, several=several)
     for name, size, _ in columns:
         if size:
             table.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
@@ -106,7 +123,7 @@ def _rows(rows: list[Row], width: int) -> Table:
     return table
 
 
-def _columns(width: int) -> list[Column]:
+def _columns(width: int, *, several: bool) -> list[Column]:
     wide = width >= 110
     columns: list[Column] = [
         ("Time", 8, lambda row: Text(clock_time(row.at), style="dim")),
@@ -116,6 +133,8 @@ def _columns(width: int) -> list[Column]:
         ("Alarm", 0, lambda row: Text(row.text)),
         ("Id", 12 if wide else 6, lambda row: Text(row.id, style="dim")),
     ]
+    if several:
+        columns.insert(3, ("Site", 12 if wide else 8, lambda row: Text(row.site)))
     if wide:
         columns.append(("Last change", 17, _news))
     return columns

@@ -45,14 +45,23 @@ class View(Protocol):
         """Show a remark that no stream made."""
 
 
-def choose_view(output: Output, title: str, *, jsonl: bool) -> View:
-    """Give the view that fits: JSON lines if asked for, a table on a terminal, else plain lines."""
+def choose_view(output: Output, title: str, *, jsonl: bool, several: bool = False) -> View:
+    """Give the view that fits: JSON lines if asked for, a table on a terminal, else plain lines.
+
+    Args:
+        output: Where lines go.
+        title: What is watched.
+        jsonl: Whether JSON lines are asked for, which always tell the site.
+        several: Whether there are several sites, so that people must be told too.
+    """
     if jsonl:
         return JsonView(output)
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
-    return TableView(console, title) if console.is_terminal else PlainView(output)
+    if console.is_terminal:
+        return TableView(console, title, several=several)
+    return PlainView(output, several=several)
 
 
 class JsonView:
@@ -79,8 +88,9 @@ class JsonView:
 class PlainView:
     """One plain line for each thing that happens."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, several: bool = False) -> None:
         self._output = output
+        self._several = several
 
     async def run(self) -> None:
         """Nothing is drawn later."""
@@ -88,25 +98,30 @@ class PlainView:
     async def show(self, item: Item) -> None:
         """Write a change or a gap."""
         line = gap_text(item) if isinstance(item, Gap) else change_text(item)
-        await self._output.write(f"{line}\n".encode())
+        await self._output.write(f"{self._of(item.site)}{line}\n".encode())
 
     async def show_state(self, change: StateChange) -> None:
         """Write a state."""
         cause = f": {plain(change.cause, 200)}" if change.cause else ""
-        await self._output.write(f"{clock_time(change.at)} STATE  {change.state}{cause}\n".encode())
+        line = f"{clock_time(change.at)} STATE  {change.state}{cause}"
+        await self._output.write(f"{self._of(change.site)}{line}\n".encode())
 
     async def note(self, sentence: str) -> None:
         """Write a remark."""
         await self._output.write(f"         NOTE   {plain(sentence)}\n".encode())
 
+    def _of(self, site: str) -> str:
+        return f"{plain(site, 20):<10} " if self._several else ""
+
 
 class TableView:
     """The live table on a terminal's second screen; what was on the first one is there again afterwards."""
 
-    def __init__(self, console: Console, title: str) -> None:
+    def __init__(self, console: Console, title: str, *, several: bool = False) -> None:
         self._console = console
         self._title = plain(title)
         self._changed = anyio.Event()
+        self._several = several
         self.board = Board()
 
     async def run(self) -> None:
@@ -131,7 +146,8 @@ class TableView:
         """Put a change or a gap into the next picture."""
         self.board.add(item, anyio.current_time())
         if isinstance(item, Gap):
-            self.board.notes.append(gap_text(item))
+            site = f"{plain(item.site, 20)} " if self._several else ""
+            self.board.notes.append(f"{site}{gap_text(item)}")
         self._changed.set()
 
     async def show_state(self, change: StateChange) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.lowlevel
 
 from tocsin._stream._keeping import NOT_RUNNING
 from tocsin._stream._store_file import FileCheckpoint
-from tocsin.cli._connect import make_client
+from tocsin.cli._connect import completed, make_client, make_cumulocity
 from tocsin.cli._options import Transport
+from tocsin.cli._platforms import dialect_of
 from tocsin.cli._run import DONE, FAILED, complain
 from tocsin.cli._views import choose_view
 from tocsin.errors import ConfigurationError, ConnectError
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
     from tocsin._stream._states import StateChange
     from tocsin._stream._stream import ChangeStream
+    from tocsin._watch import Watch
     from tocsin.cli._options import Connection, Scope
     from tocsin.cli._output import Output
     from tocsin.cli._views import View
-    from tocsin.cumulocity import Alarm
 
-__all__ = ["Following", "unsubscribe", "watch"]
+__all__ = ["Following", "is_trouble", "unsubscribe", "watch"]
 
 _LAST_WORD: Final = 1.0
 """Seconds that telling of the end may take."""
@@ -53,15 +54,13 @@ async def watch(
     """
     if (transport is Transport.NOTIFICATION2) != (subscriber is not None):
         raise ConfigurationError("--transport notification2 and --subscriber NAME go together")
+    connection = completed(connection)
+    dialect = dialect_of(connection.platform.value)
+    scoped = dialect.changes(scope, transport=transport.value, subscriber=subscriber)
     async with make_client(connection, open_timeout=None, anonymous=True) as client:
         stream = client.alarms.changes(
-            tuple(scope.source) if scope.source else "*",
-            children=scope.children,
-            severity=[level.value for level in scope.severity] if scope.severity else None,
-            type=scope.type or None,
+            **scoped,
             snapshot=snapshot,
-            transport=transport.value,
-            subscriber=subscriber,
             checkpoint=None if checkpoint is None else FileCheckpoint(checkpoint),
         )
         view = choose_view(output, f"{connection.url}  {connection.tenant or ''}", jsonl=jsonl)
@@ -71,7 +70,7 @@ async def watch(
 
 async def unsubscribe(connection: Connection, scope: Scope, output: Output, subscriber: str) -> int:
     """End a durable consumer for good, and say whether there was one."""
-    async with make_client(connection) as client:
+    async with make_cumulocity(connection, "unsubscribe") as client:
         source = tuple(scope.source) if scope.source else "*"
         topic = client.notification2.topic(source, children=scope.children, type=scope.type or None)
         if not await client.notification2.unsubscribe(subscriber, topic):
@@ -96,7 +95,7 @@ class Following:
 
     def __init__(
         self,
-        stream: ChangeStream[Alarm],
+        stream: ChangeStream[Any] | Watch,
         view: View,
         *,
         where: str | None = None,
@@ -105,14 +104,14 @@ class Following:
     ) -> None:
         self._stream = stream
         self._view = view
-        self._to = f" to {where}" if where else ""
+        self._where = where
         self._patient = patient
         self._beside = beside
         self._tasks = anyio.create_task_group()
         self._opening = anyio.CancelScope()
         self._attached = False
-        self._shown: StateChange | None = None
-        self._trouble: str | None = None
+        self._shown: dict[str, StateChange] = {}
+        self._trouble: dict[str, str] = {}
         self._failure: Exception | None = None
 
     async def run(self) -> None:
@@ -146,29 +145,31 @@ class Following:
             with self._opening:
                 await stack.enter_async_context(self._stream)
             if self._opening.cancelled_caught:
-                raise ConnectError(f"no connection{self._to}: {self._trouble}")
+                site, cause = next(reversed(self._trouble.items()))
+                raise ConnectError(f"no connection to {self._where or site}: {cause}")
             self._attached = True
             self._tasks.start_soon(self._part, self._view.run)
+            item: Any  # a watch promises `AlarmLike` only
             async for item in self._stream:
                 await self._view.show(item)
 
     async def _show_states(self) -> None:
         async for change in self._stream.states():
             await self._show_state(change)
-            if not self._attached and _is_trouble(change):
-                self._say_trouble(change.cause)
+            if not self._attached and is_trouble(change):
+                self._say_trouble(change.site, change.cause)
 
     async def _show_state(self, change: StateChange) -> None:
-        if change is not self._shown:
-            self._shown = change
+        if change is not self._shown.get(change.site):
+            self._shown[change.site] = change
             await self._view.show_state(change)
 
-    def _say_trouble(self, cause: str | None) -> None:
-        if cause is None or cause == self._trouble:
+    def _say_trouble(self, site: str, cause: str | None) -> None:
+        if cause is None or cause == self._trouble.get(site):
             return
-        self._trouble = cause
+        self._trouble[site] = cause
         if self._patient:
-            complain(f"no connection{self._to} yet, trying again: {cause}")
+            complain(f"no connection to {self._where or site} yet, trying again: {cause}")
         else:
             self._opening.cancel()
 
@@ -182,6 +183,6 @@ class Following:
                     await self._show_state(change)
 
 
-def _is_trouble(change: StateChange) -> bool:
+def is_trouble(change: StateChange) -> bool:
     """Whether it says that a first connection fails; going on from a checkpoint is no failure."""
     return change.state is not StreamState.CLOSED and change.cause not in (None, NOT_RUNNING)

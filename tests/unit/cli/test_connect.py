@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tocsin._http._auth import BasicAuth, BearerAuth
-from tocsin.cli._connect import _ask, credentials, make_client
+from tocsin.cli._connect import credentials, make_client
+from tocsin.cli._credentials import _ask
 from tocsin.cli._options import Connection, Login
 from tocsin.cumulocity import DeviceCertificate, OAuthInternal
 from tocsin.errors import ConfigurationError

@@ -1,0 +1,133 @@
+"""Milestone XProtect in the command line's words."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from tocsin._http._auth import BearerAuth
+from tocsin.cli._credentials import from_file, warn_of_shown
+from tocsin.cli._options import Login
+from tocsin.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Mapping, Sequence
+
+    from tocsin.cli._jsonl import RawAlarm
+    from tocsin.cli._options import Connection, Scope
+    from tocsin.cli._platforms import Raised
+    from tocsin.models import Level, Phase
+
+__all__ = ["DIALECT"]
+
+_VISIBLE: Final = 30.0
+"""Seconds that are waited until what was written can be read."""
+_NO_SUCH: Final = {
+    "tenant": "--tenant",
+    "tfa_code": "--tfa-code",
+    "cert": "--cert",
+    "key": "--key",
+}
+
+
+class _Raised:
+    outcome = "created"
+    ignored: Sequence[str] = ()
+
+    def __init__(self, alarm: Any) -> None:
+        self.id: str | None = alarm.id
+        self.alarm: RawAlarm | None = alarm
+
+
+class _Dialect:
+    example = "https://vms.example.com"
+    variables: Mapping[str, str] = {
+        "url": "XPROTECT_URL",
+        "user": "XPROTECT_USER",
+        "password": "XPROTECT_PASSWORD",
+        "token": "XPROTECT_TOKEN",
+        "auth": "XPROTECT_AUTH",
+    }
+    ask = "give --user and --password-file (or XPROTECT_USER and XPROTECT_PASSWORD), or --token-file"
+
+    def make_client(
+        self, options: Connection, environ: Mapping[str, str], *, anonymous: bool, **settings: Any
+    ) -> Any:
+        del anonymous  # nothing can be read there without a token
+        for name, option in _NO_SUCH.items():
+            if getattr(options, name):
+                raise ConfigurationError(f"{option} is Cumulocity's: --platform xprotect has no such thing")
+        platform = import_module("tocsin.xprotect")
+        return platform.XProtect(options.url, self._auth(options, environ, platform), **settings)
+
+    def _auth(self, options: Connection, environ: Mapping[str, str], platform: Any) -> Any:
+        warn_of_shown(options, self.variables)
+        token = options.token or from_file(options.token_file) or environ.get("XPROTECT_TOKEN")
+        if token:
+            return BearerAuth(token)
+        password = options.password or from_file(options.password_file) or environ.get("XPROTECT_PASSWORD")
+        if not options.user:
+            raise ConfigurationError(f"no credentials: {self.ask}")
+        if not password:
+            raise ConfigurationError(
+                f"no password for {options.user}: give --password-file, or set XPROTECT_PASSWORD"
+            )
+        kind = options.auth or (Login.WINDOWS if "\\" in options.user else Login.BASIC)
+        if kind is Login.WINDOWS:
+            return platform.WindowsUser(options.user, password)
+        if kind is Login.BASIC:
+            return platform.BasicUser(options.user, password)
+        raise ConfigurationError(f"--auth {kind.value} is Cumulocity's: give basic or windows")
+
+    def changes(self, scope: Scope, *, transport: str, subscriber: str | None) -> dict[str, Any]:
+        _check(scope)
+        if transport not in ("auto", "polling") or subscriber is not None:
+            raise ConfigurationError(
+                "--platform xprotect reads its alarms: --transport is auto (a WebSocket wakes it) or polling"
+            )
+        return {
+            "source": tuple(scope.source) if scope.source else "*",
+            "level": scope.severity or None,
+            "wake": transport == "auto",
+        }
+
+    def lists(
+        self, client: Any, scope: Scope, status: Sequence[Phase] | None
+    ) -> list[AsyncIterable[RawAlarm]]:
+        _check(scope)
+        return [
+            client.alarms.list(
+                source=scope.source or None, priority=scope.severity or None, state=status or None
+            )
+        ]
+
+    async def count(self, client: Any, scope: Scope, status: Sequence[Phase] | None) -> int:
+        number = 0
+        for listed in self.lists(client, scope, status):  # the platform tells no total
+            async for _ in listed:
+                number += 1
+        return number
+
+    async def raise_alarm(
+        self, client: Any, *, source: str, kind: str, text: str, level: Level | None
+    ) -> Raised:
+        made = await client.alarms.create(name=kind, message=text, source=source)
+        await made.wait(_VISIBLE)
+        if level is not None:
+            await (await client.alarms.update(made.id, priority=level)).wait(_VISIBLE)
+        return _Raised(await client.alarms.get(made.id, include_data=False))
+
+    async def change(self, client: Any, alarm_id: str, verb: str) -> RawAlarm:
+        written = await getattr(client.alarms, verb)(alarm_id)
+        await written.wait(_VISIBLE)
+        alarm: RawAlarm = await client.alarms.get(alarm_id, include_data=False)
+        return alarm
+
+
+DIALECT: Final = _Dialect()
+
+
+def _check(scope: Scope) -> None:
+    if scope.children or scope.type:
+        name = "--children" if scope.children else "--type"
+        raise ConfigurationError(f"{name} is Cumulocity's: --platform xprotect has no such filter")
