@@ -202,6 +202,82 @@ async def test_watch_goes_on_from_its_checkpoint(emulator, url, tmp_path):
         assert await watch.errors() == ""
 
 
+@pytest.fixture
+async def other_url():
+    other = Emulator(tenant="t2")
+    raised(other, severity="CRITICAL")
+    async with serve(other) as server:
+        yield server.url
+
+
+def two_sources(tmp_path, url, other_url, *, password="demo"):
+    path = tmp_path / "watch.toml"
+    path.write_text(
+        f"""
+[sources.north]
+url = "{url}"
+tenant = "t1"
+user = "demo"
+password_env = "NORTH"
+
+[sources.south]
+url = "{other_url}"
+tenant = "t2"
+user = "demo"
+severity = ["MAJOR", "CRITICAL"]
+password_command = ["echo", "{password}"]
+"""
+    )
+    return str(path)
+
+
+async def test_watch_follows_all_sources_of_a_file(emulator, url, other_url, tmp_path):
+    first = raised(emulator, severity="MINOR")["id"]
+    config = two_sources(tmp_path, url, other_url)
+    async with running("watch", "--config", config, "--jsonl", NORTH="demo") as watch:
+        seen = [await watch.event("change") for _ in range(2)]
+        told = {change["site"]: (change["platform"], change["level"], change["origin"]) for change in seen}
+        assert told == {
+            "north": ("cumulocity", "MINOR", "snapshot"),
+            "south": ("cumulocity", "CRITICAL", "snapshot"),
+        }
+        emulator.store.update(first, {"status": "CLEARED"})
+        seen = await watch.event("change", site="north")
+        assert (seen["phase"], seen["origin"]) == ("CLEARED", "live")
+        assert await watch.end() == 0
+        last = [json.loads(line) for line in (await watch.rest()).splitlines()]
+        assert sorted(event["site"] for event in last if event["event"] == "state") == ["north", "south"]
+        assert await watch.errors() == ""
+    assert emulator.sessions == 0
+
+
+async def test_a_source_that_refuses_the_password_stops_no_other(emulator, url, other_url, tmp_path):
+    config = two_sources(tmp_path, url, other_url, password="wrong")
+    async with running("watch", "--config", config, NORTH="demo") as watch:
+        said = ""
+        while not ("STATE  connected" in said and "401" in said):
+            said += await watch.line()
+        made = raised(emulator)["id"]
+        while not (line := await watch.line()).startswith("north "):
+            pass
+        assert line.split()[2:4] == ["CREATE", made]
+        assert await watch.end() == 0
+        assert "no connection to south yet" in one_sentence(await watch.errors())
+    code, out, err = await run("watch", "--config", config, "--no-wait", "--jsonl", NORTH="demo")
+    assert code == 1
+    assert "no connection to south: " in err
+
+
+async def test_a_mistake_in_a_file_is_one_sentence(url, tmp_path):
+    config = two_sources(tmp_path, url, url)
+    code, out, err = await run("watch", "--config", config, url=url)
+    assert (code, out) == (2, "")
+    assert f"{config}: source 'north': 'password_env' names NORTH" in one_sentence(err)
+    code, out, err = await run("watch", "--config", config, "--tenant", "t1")
+    assert (code, out) == (2, "")
+    assert "--config says what is followed" in one_sentence(err)
+
+
 async def test_watch_without_a_terminal_is_plain_lines(emulator, url):
     async with running("watch", "--no-snapshot", url=url) as watch:
         while "connected" not in await watch.line():

@@ -1,37 +1,41 @@
-"""`tocsin demo`: emulator, scenario, network cut, live view and reckoning, all on this machine."""
+"""`tocsin demo`: emulators, a scenario, a network cut, a live view and the reckoning, all on this machine."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from tocsin._http._auth import BasicAuth
-from tocsin._http._retry import RetryPolicy
-from tocsin._stream._backoff import ReconnectPolicy
-from tocsin._stream._policy import RecoveryPolicy
+from tocsin._watch import watch
 from tocsin.cli._emulate import quiet_server
 from tocsin.cli._jsonl import event_line
 from tocsin.cli._run import DONE, FAILED
-from tocsin.cli._scenario import CUT_FROM, CUT_TO, STEPS, Player
+from tocsin.cli._scenario import CUT_FROM, CUT_TO, STEPS
 from tocsin.cli._tally import Counting
 from tocsin.cli._text import counted
 from tocsin.cli._views import choose_view
 from tocsin.cli._watch import Following
-from tocsin.cumulocity import Cumulocity
-from tocsin.cumulocity.changes import follow
-from tocsin.emulator import BayeuxSettings, Emulator, serve
+from tocsin.emulator import serve
 from tocsin.testing import ChaosProxy
 
 if TYPE_CHECKING:
-    from tocsin._stream._stream import ChangeStream
+    from collections.abc import Sequence
+
+    from tocsin._watch import Watch
+    from tocsin.cli._demo_sites import DemoSite
+    from tocsin.cli._many import Part
     from tocsin.cli._output import Output
     from tocsin.cli._tally import Summary
-    from tocsin.cumulocity import Alarm
 
 __all__ = ["demo"]
 
+SITES: Final = ("tocsin.cli._demo_cumulocity",)
+"""Where each platform's `make_site` is."""
+_WITHOUT_SWEEPS: Final = SITES[:1]
+"""Where reads are not the channel itself, so that they can be switched off."""
 _STORY: Final = 0.75
 """The share of the time that the scenario takes; the rest is for what comes back late."""
 _EXTRA: Final = 10.0
@@ -45,34 +49,38 @@ async def demo(output: Output, *, seconds: float, sweep: bool, jsonl: bool) -> i
         0; 1 if anything was lost or doubled although recovery was on.
     """
     quiet_server()
-    # The server forgets its session during the cut, as a platform does after some seconds: nothing is queued.
-    emulator = Emulator(bayeux=BayeuxSettings(max_interval=seconds / 20))
-    visit = _Visit(output, emulator, seconds=seconds, sweep=sweep, jsonl=jsonl)
+    sites: list[DemoSite] = [
+        import_module(home).make_site(seconds, sweep=sweep) for home in (SITES if sweep else _WITHOUT_SWEEPS)
+    ]
+    visit = _Visit(output, sites, seconds=seconds, sweep=sweep, jsonl=jsonl)
     await visit.run()
     summary = visit.summary()
     if jsonl:
         await output.write(event_line("summary", **asdict(summary)))
     else:
-        await output.write(_story(summary, happened=len(emulator.ledger), sweep=sweep).encode())
+        happened = [len(site.emulator.ledger) for site in sites]
+        await output.write(_story(summary, happened, sweep=sweep).encode())
     return FAILED if sweep and (summary.lost or summary.duplicated) else DONE
 
 
 class _Visit:
-    """The emulator behind a network that can be cut, and a client that follows it."""
+    """Emulators behind a network that can be cut, and clients that follow them as one stream."""
 
     def __init__(
-        self, output: Output, emulator: Emulator, *, seconds: float, sweep: bool, jsonl: bool
+        self, output: Output, sites: Sequence[DemoSite], *, seconds: float, sweep: bool, jsonl: bool
     ) -> None:
-        view = choose_view(output, "tocsin demo: an emulator on this machine", jsonl=jsonl)
-        self._emulator = emulator
-        self._shown = Counting(view, emulator.ledger)
+        several = len(sites) > 1
+        title = f"tocsin demo: {'emulators' if several else 'an emulator'} on this machine"
+        view = choose_view(output, title, jsonl=jsonl, several=several)
+        self._sites = sites
+        self._shown = Counting(view, {site.name: site.emulator.ledger for site in sites})
         self._seconds = seconds
         self._sweep = sweep
         self._scope = anyio.CancelScope()
         self._failure: Exception | None = None
 
     async def run(self) -> None:
-        """Play it to the end. Cancelled, it ends the client first, while its server is still there."""
+        """Play it to the end. Cancelled, it ends the clients first, while their servers are still there."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._pass_on_cancellation)
             with anyio.CancelScope(shield=True):
@@ -92,41 +100,29 @@ class _Visit:
             self._scope.cancel()
 
     async def _serve(self) -> None:
-        async with serve(self._emulator) as server, ChaosProxy("127.0.0.1", server.port) as proxy:
+        async with AsyncExitStack() as stack:
+            proxies: list[ChaosProxy] = []
+            for site in self._sites:
+                server = await stack.enter_async_context(serve(site.emulator))
+                proxies.append(await stack.enter_async_context(ChaosProxy("127.0.0.1", server.port)))
             with self._scope:
                 try:
-                    await self._follow(proxy)
+                    await self._follow(proxies)
                 except Exception as error:  # noqa: BLE001 - raised again by run, in no group
                     self._failure = error
 
-    async def _follow(self, proxy: ChaosProxy) -> None:
-        seconds = self._seconds
-        player = Player(self._emulator.store)
-        async with Cumulocity(
-            proxy.url,
-            BasicAuth("demo", "demo", tenant=self._emulator.tenant),
-            trust_env=False,
-            recovery=_recovery(seconds),
-            reconnect=ReconnectPolicy(initial=0.2, maximum=seconds / 20),
-            retry=RetryPolicy(wait_initial=0.1, wait_max=seconds / 20),
-        ) as client:
-            stream = follow(replace(client._following, sweeps=self._sweep), snapshot=True)
-            direction = _Direction(player, proxy, stream, self._shown, seconds=seconds, sweep=self._sweep)
+    async def _follow(self, proxies: Sequence[ChaosProxy]) -> None:
+        async with AsyncExitStack() as stack:
+            parts: list[Part] = []
+            for site, proxy in zip(self._sites, proxies, strict=True):
+                part = site.part(proxy.url)
+                await stack.enter_async_context(part.client)
+                parts.append(part)
+            stream = watch(*parts, snapshot=True)
+            direction = _Direction(
+                self._sites, proxies, stream, self._shown, seconds=self._seconds, sweep=self._sweep
+            )
             await Following(stream, self._shown, patient=True, beside=direction.run).run()
-
-
-def _recovery(seconds: float) -> RecoveryPolicy:
-    """Give the usual recovery with its periods shortened: minutes do not fit into a demo."""
-    return RecoveryPolicy(
-        overlap=seconds / 4,
-        verify_first=seconds / 20,
-        verify_every=seconds / 8,
-        reconcile_every=seconds / 6,
-        grace=seconds / 10,
-        retry_first=0.1,
-        retry_max=seconds / 20,
-        check_share=1.0,
-    )
 
 
 class _Direction:
@@ -134,16 +130,16 @@ class _Direction:
 
     def __init__(
         self,
-        player: Player,
-        proxy: ChaosProxy,
-        stream: ChangeStream[Alarm],
+        sites: Sequence[DemoSite],
+        proxies: Sequence[ChaosProxy],
+        stream: Watch,
         shown: Counting,
         *,
         seconds: float,
         sweep: bool,
     ) -> None:
-        self._player = player
-        self._proxy = proxy
+        self._sites = sites
+        self._proxies = proxies
         self._stream = stream
         self._shown = shown
         self._seconds = seconds
@@ -156,12 +152,15 @@ class _Direction:
         for number, verb in enumerate(STEPS):
             await anyio.sleep_until(start + number * self._seconds * _STORY / len(STEPS))
             if number == CUT_FROM:
-                self._proxy.refuse()
+                for proxy in self._proxies:
+                    proxy.refuse()
                 await self._shown.note("the network is cut: nothing comes through, alarms go on")
             elif number == CUT_TO:
-                self._proxy.heal()
+                for proxy in self._proxies:
+                    proxy.heal()
                 await self._shown.note("the network is back")
-            self._player.play(verb, unseen=CUT_FROM <= number < CUT_TO)
+            for site in self._sites:
+                site.play(verb, unseen=CUT_FROM <= number < CUT_TO)
         end = start + self._seconds
         with anyio.move_on_after(end + (_EXTRA if self._sweep else 0.0) - anyio.current_time()):
             await self._shown.wait_complete()
@@ -169,11 +168,13 @@ class _Direction:
         await self._stream.aclose()
 
 
-def _story(summary: Summary, *, happened: int, sweep: bool) -> str:
+def _story(summary: Summary, happened: Sequence[int], *, sweep: bool) -> str:
     """Give the reckoning for people."""
     gaps = counted(summary.gaps, "gap")
+    wrote = "The emulator wrote" if len(happened) == 1 else "The emulators wrote"
+    counts = " and ".join(str(number) for number in happened)
     lines = [
-        f"The emulator wrote {happened} changes down, one network cut in the middle.",
+        f"{wrote} {counts} changes down, one network cut in the middle.",
         f"The stream gave {summary.seen}, {summary.recovered} of them read back, and told {gaps}.",
         f"lost {summary.lost}, duplicated {summary.duplicated}",
     ]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from tocsin.emulator import Store
 
-__all__ = ["CUT_FROM", "CUT_TO", "DEVICES", "STEPS", "Player"]
+__all__ = ["CUT_FROM", "CUT_TO", "DEVICES", "STEPS", "Player", "Verb"]
 
 Verb = Literal["raise", "again", "escalate", "acknowledge", "clear", "delete"]
 

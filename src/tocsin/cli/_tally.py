@@ -1,4 +1,4 @@
-"""What a view was shown, held against the emulator's ledger."""
+"""What a view was shown, held against the emulators' ledgers."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Counting:
 
     Args:
         view: Where it is really shown.
-        ledger: What really happened.
+        ledgers: What really happened at each site.
     """
 
-    def __init__(self, view: View, ledger: Ledger) -> None:
+    def __init__(self, view: View, ledgers: Mapping[str, Ledger]) -> None:
         self._view = view
-        self._ledger = ledger
-        self._seen: list[dict[str, Any]] = []
-        self._fold: dict[str, Mapping[str, Any] | None] = {}
+        self._ledgers = ledgers
+        self._seen: dict[str, list[dict[str, Any]]] = {site: [] for site in ledgers}
+        self._folds: dict[str, dict[str, Mapping[str, Any] | None]] = {site: {} for site in ledgers}
         self._recovered = 0
         self._gaps = 0
         self._changed = anyio.Event()
@@ -67,8 +67,8 @@ class Counting:
             self._gaps += 1
         else:
             alarm = None if item.alarm is None else json.loads(item.alarm.raw)
-            self._seen.append({"action": str(item.action), "id": item.id, "alarm": alarm})
-            self._fold[item.id] = alarm
+            self._seen[item.site].append({"action": str(item.action), "id": item.id, "alarm": alarm})
+            self._folds[item.site][item.id] = alarm
             self._recovered += item.origin is Origin.RECOVERED
         self._changed.set()
         await self._view.show(item)
@@ -83,16 +83,21 @@ class Counting:
 
     async def wait_complete(self) -> None:
         """Return once all that happened has been shown."""
-        while self._ledger.lost(self._fold):
+        while self._lost():
             self._changed = anyio.Event()
             await self._changed.wait()
 
     def summary(self) -> Summary:
-        """Count up."""
+        """Count up, over all sites."""
         return Summary(
-            seen=len(self._seen),
+            seen=sum(len(seen) for seen in self._seen.values()),
             recovered=self._recovered,
-            lost=len(self._ledger.lost(self._fold)),
-            duplicated=len(self._ledger.duplicates(self._seen)),
+            lost=self._lost(),
+            duplicated=sum(
+                len(ledger.duplicates(self._seen[site])) for site, ledger in self._ledgers.items()
+            ),
             gaps=self._gaps,
         )
+
+    def _lost(self) -> int:
+        return sum(len(ledger.lost(self._folds[site])) for site, ledger in self._ledgers.items())

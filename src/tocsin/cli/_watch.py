@@ -89,7 +89,7 @@ class Following:
         stream: Not yet entered; it is closed at the end.
         view: Where it is shown.
         where: The platform's address, for who reads of trouble.
-        patient: Whether a first connection that fails is tried again.
+        patient: Whether a first connection that fails is tried again; a watch always does.
         beside: Runs beside it, and is cancelled when the stream ends.
     """
 
@@ -142,16 +142,22 @@ class Following:
 
     async def _show_items(self) -> None:
         async with AsyncExitStack() as stack:
-            with self._opening:
+            if self._patient:  # a watch owns tasks: no scope ends before it
                 await stack.enter_async_context(self._stream)
-            if self._opening.cancelled_caught:
-                site, cause = next(reversed(self._trouble.items()))
-                raise ConnectError(f"no connection to {self._where or site}: {cause}")
+            else:
+                await self._enter_soon(stack)
             self._attached = True
             self._tasks.start_soon(self._part, self._view.run)
             item: Any  # a watch promises `AlarmLike` only
             async for item in self._stream:
                 await self._view.show(item)
+
+    async def _enter_soon(self, stack: AsyncExitStack) -> None:
+        with self._opening:
+            await stack.enter_async_context(self._stream)
+        if self._opening.cancelled_caught:
+            site, cause = next(reversed(self._trouble.items()))
+            raise ConnectError(f"no connection to {self._where or site}: {cause}")
 
     async def _show_states(self) -> None:
         async for change in self._stream.states():
