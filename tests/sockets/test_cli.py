@@ -263,7 +263,7 @@ async def test_a_source_that_refuses_the_password_stops_no_other(emulator, url, 
         assert line.split()[2:4] == ["CREATE", made]
         assert await watch.end() == 0
         assert "no connection to south yet" in one_sentence(await watch.errors())
-    code, out, err = await run("watch", "--config", config, "--no-wait", "--jsonl", NORTH="demo")
+    code, _, err = await run("watch", "--config", config, "--no-wait", "--jsonl", NORTH="demo")
     assert code == 1
     assert "no connection to south: " in err
 
