@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from doc_pages import ROOT, blocks
-from tocsin.emulator import Emulator, serve
+from tocsin.emulator import Emulator, XProtectEmulator, serve
 
 README = ROOT / "README.md"
 PRINTED_URL = "http://127.0.0.1:8111"
@@ -49,7 +49,7 @@ async def test_the_readmes_blocks_run_in_order_on_one_page(emulator, capsys):
 
 
 @pytest.mark.parametrize(
-    "page", ["alarms.md", "daemons.md", "errors.md", "login.md", "streams.md", "testing.md"]
+    "page", ["alarms.md", "daemons.md", "errors.md", "login.md", "streams.md", "testing.md", "watch.md"]
 )
 def test_code_in_the_documentation_is_python(page):
     found = blocks(ROOT / "docs" / page, "python")
@@ -65,11 +65,11 @@ async def test_the_test_shown_in_the_documentation_passes():
     await namespace["test_raised_alarm_is_followed"]()
 
 
-async def run_example(name, *arguments, url):
+async def run_example(name, *arguments, url, **more):
     """Runs one example as its reader would."""
     environment = {
         **os.environ, "C8Y_BASEURL": url, "C8Y_TENANT": "t1", "C8Y_USER": "demo", "C8Y_PASSWORD": "demo",
-        "PYTHONWARNINGS": "error",
+        "PYTHONWARNINGS": "error", **more,
     }  # fmt: skip
     for name_ in ("C8Y_TOKEN", "APPLICATION_KEY"):
         environment.pop(name_, None)
@@ -88,6 +88,23 @@ async def test_follow_runs(emulator):
     async with serve(emulator) as server:
         out = await run_example("follow.py", "2", url=server.url)
     assert out.splitlines()[-1].endswith("2 open")
+
+
+@pytest.mark.limit(20)
+async def test_both_platforms_runs(emulator):
+    emulator.store.create({"type": "a", "text": "one", "severity": "MAJOR", "source": {"id": "4711"}})
+    emulator.store.create({"type": "b", "text": "two", "severity": "MINOR", "source": {"id": "4711"}})
+    vms = XProtectEmulator()
+    vms.store.update(vms.store.create({"name": "three"})["id"], {"priority": 1})
+    async with serve(emulator) as server, serve(vms) as other:
+        theirs = {"XPROTECT_URL": other.url, "XPROTECT_USER": "demo", "XPROTECT_PASSWORD": "demo"}
+        out = await run_example("both_platforms.py", "2", url=server.url, **theirs)
+    lines = out.splitlines()
+    assert sorted(line.split(";")[0] for line in lines) == [
+        "cumulocity tenant: CREATE MAJOR ACTIVE one",
+        "xprotect vms: CREATE CRITICAL ACTIVE three",
+    ]
+    assert lines[-1].endswith("2 open")
 
 
 @pytest.mark.limit(20)

@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from emulated.following import Seen, Site, consuming, tenant, until
-from tocsin import AuthenticationError, ConfigurationError, Gap, Level, StreamState, watch
-from tocsin.emulator import Fault
+from tocsin import AuthenticationError, ConfigurationError, Gap, Level, StreamState, XProtect, watch
+from tocsin.emulator import Fault, XProtectEmulator
+from tocsin.testing import VirtualWallClock, in_process
+from tocsin.xprotect import BasicUser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,6 +88,37 @@ async def test_changes_of_both_come_and_their_keys_tell_them_apart() -> None:
         assert {site: one.state for site, one in stream.state.items()} == dict.fromkeys(
             (NORTH, SOUTH), StreamState.CLOSED
         )
+
+
+async def test_both_platforms_come_as_one_through_a_cut() -> None:
+    wall = VirtualWallClock()
+    vms = XProtectEmulator(clock=wall, rng=random.Random(4))
+    async with tenant() as north, in_process(vms) as server, north.client(name=NORTH) as client:
+        options: dict[str, Any] = {"clock": wall, "rng": random.Random(5), "name": SOUTH}
+        basic = BasicUser("demo", "demo")
+        async with (
+            XProtect(server.url, basic, transport_factory=server.transport_factory, **options) as other,
+            watching(stream := watch(client, other, snapshot=True, clock=north.ours)) as both,
+        ):
+            add(north)
+            first = vms.store.create({"name": "one"})["id"]
+            assert await until(lambda: both.of[NORTH].fold and first in both.of[SOUTH].fold, 60)
+            server.refusing = True
+            server.cut()
+            vms.store.close(first)
+            second = vms.store.create({"name": "two"})["id"]
+            assert await until(lambda: stream.state[SOUTH].state is not StreamState.CONNECTED, 120)
+            add(north, 2)
+            await anyio.sleep(60)
+            assert stream.state[NORTH].state is StreamState.CONNECTED
+            server.refusing = False
+            assert await until(lambda: second in both.of[SOUTH].fold, 300)
+            await anyio.sleep(120)
+            assert both.of[SOUTH].gaps
+            assert both.of[NORTH].gaps == []
+            assert vms.ledger.lost(both.of[SOUTH].fold) == []
+            assert vms.ledger.duplicates(both.of[SOUTH].changes) == []
+            assert north.wrong(both.of[NORTH]) == []
 
 
 async def test_a_busy_source_starves_no_other() -> None:

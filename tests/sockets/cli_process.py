@@ -16,7 +16,7 @@ COMMAND = (sys.executable, "-m", "tocsin")
 
 
 def environment(url=None, **more):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("C8Y_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("C8Y_", "XPROTECT_"))}
     if url is not None:
         kept |= {"C8Y_BASEURL": url, "C8Y_TENANT": "t1", "C8Y_USER": "demo", "C8Y_PASSWORD": "demo"}
     return {**kept, "COLUMNS": "100", **more}

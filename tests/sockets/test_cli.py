@@ -21,7 +21,7 @@ import pytest
 import trustme
 
 from sockets.cli_process import COMMAND, environment, run, running
-from tocsin.emulator import Emulator, serve
+from tocsin.emulator import Emulator, XProtectEmulator, serve
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.limit(80)]  # each command starts a Python of its own
 
@@ -200,6 +200,52 @@ async def test_watch_goes_on_from_its_checkpoint(emulator, url, tmp_path):
         assert "in use" in one_sentence(err)
         assert await watch.end() == 0
         assert await watch.errors() == ""
+
+
+async def test_all_commands_on_the_other_platform():
+    vms = XProtectEmulator()
+    camera = next(iter(vms.store.site.items["cameras"]))
+    async with serve(vms) as server:
+        theirs = {"XPROTECT_URL": server.url, "XPROTECT_USER": "demo", "XPROTECT_PASSWORD": "demo"}
+
+        async def asked(command, *arguments):
+            code, out, err = await run(command, "--platform", "xprotect", *arguments, **theirs)
+            return code, out, err
+
+        kind = ("--type", "Line crossed", "--text", "Gate north", "--severity", "MAJOR")
+        code, out, err = await asked("raise", "--source", camera, *kind, "--jsonl")
+        assert (code, err) == (0, "")
+        made = json.loads(out)
+        assert (made["platform"], made["level"], made["phase"]) == ("xprotect", "MAJOR", "ACTIVE")
+        assert (made["alarm"]["name"], made["alarm"]["message"]) == ("Line crossed", "Gate north")
+        for command, phase in (("ack", "ACKNOWLEDGED"), ("clear", "CLEARED")):
+            code, out, err = await asked(command, made["id"], "--jsonl")
+            assert (code, err, json.loads(out)["phase"]) == (0, "", phase)
+        assert await asked("count", "--status", "CLEARED", "--severity", "MAJOR") == (0, "1\n", "")
+        code, out, _ = await asked("list", "--source", camera)
+        assert (code, "Gate north" in out) == (0, True)
+        for wrong in (("list", "--type", "x"), ("list", "--tenant", "t1"), ("history", made["id"])):
+            code, out, err = await asked(*wrong)
+            assert (code, out) == (2, "")
+            one_sentence(err)
+        theirs["XPROTECT_PASSWORD"] = "wrong"
+        code, out, err = await asked("list")
+        assert (code, out) == (1, "")
+        assert "refused" in one_sentence(err)
+
+
+async def test_watch_on_the_other_platform():
+    vms = XProtectEmulator()
+    first = vms.store.create({"name": "one"})["id"]
+    async with serve(vms) as server:
+        theirs = {"XPROTECT_URL": server.url, "XPROTECT_USER": "demo", "XPROTECT_PASSWORD": "demo"}
+        async with running("watch", "--platform", "xprotect", "--jsonl", **theirs) as watch:
+            seen = await watch.event("change")
+            assert (seen["platform"], seen["id"], seen["origin"]) == ("xprotect", first, "snapshot")
+            second = vms.store.create({"name": "two"})["id"]
+            assert (await watch.event("change"))["id"] == second
+            assert await watch.end() == 0
+            assert await watch.errors() == ""
 
 
 @pytest.fixture
@@ -571,6 +617,7 @@ async def test_demo_loses_nothing():
     assert {change["action"] for change in changes} == {"CREATE", "UPDATE", "DELETE"}
     assert any(change["origin"] == "recovered" for change in changes)
     assert any(event["event"] == "gap" for event in events)
+    assert {change["platform"] for change in changes} == {"cumulocity", "xprotect"}
     summary = events[-1]
     assert list(summary) == ["event", "seen", "recovered", "lost", "duplicated", "gaps"]
     assert (summary["event"], summary["lost"], summary["duplicated"]) == ("summary", 0, 0)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-SITES: Final = ("tocsin.cli._demo_cumulocity",)
+SITES: Final = ("tocsin.cli._demo_cumulocity", "tocsin.cli._demo_xprotect")
 """Where each platform's `make_site` is."""
 _WITHOUT_SWEEPS: Final = SITES[:1]
 """Where reads are not the channel itself, so that they can be switched off."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -104,3 +106,16 @@ def test_a_gap_says_whether_it_was_read_back():
     assert gap_text(gap(3)).endswith("session lost; 3 changes read back")
     assert gap_text(gap(1)).endswith("1 change read back")
     assert gap_text(gap(None)).endswith("what was missed cannot be read back")
+
+
+def test_of_several_sites_each_is_named_with_what_it_does():
+    other = replace(state("reconnecting", "connection \x1b[31mrefused"), site="vault\u202e")
+    board = filled(change(identity="1"), replace(change(identity="1", severity="CRITICAL"), site="vault"))
+    board.set_state(state())
+    board.set_state(other)
+    assert not board.is_attached
+    shown = picture(board, width=120)
+    assert "● t1  ○ vault reconnecting: connection refused" in shown
+    assert [line.split()[3] for line in shown.splitlines() if "Door 7 forced" in line] == ["vault", "t1"]
+    board.set_state(replace(state(), site=other.site))
+    assert board.is_attached

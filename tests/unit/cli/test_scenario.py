@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tocsin.cli._demo_xprotect import VmsPlayer
 from tocsin.cli._scenario import CUT_FROM, CUT_TO, STEPS, Player
-from tocsin.emulator import Emulator
+from tocsin.emulator import Emulator, XProtectEmulator
+
+
+def tenant():
+    emulator = Emulator()
+    return emulator, Player(emulator.store)
+
+
+def vms():
+    emulator = XProtectEmulator(cameras=0)
+    return emulator, VmsPlayer(emulator)
 
 
 def test_the_story_has_everything_and_the_cut_too():
@@ -11,17 +24,17 @@ def test_the_story_has_everything_and_the_cut_too():
     assert set(STEPS[CUT_FROM:CUT_TO]) == set(STEPS)
 
 
-def test_each_step_is_one_write():
-    emulator = Emulator()
-    player = Player(emulator.store)
+@pytest.mark.parametrize("make", [tenant, vms])
+def test_each_step_is_one_write(make):
+    emulator, player = make()
     for number, verb in enumerate(STEPS):
         player.play(verb, unseen=CUT_FROM <= number < CUT_TO)
         assert len(emulator.ledger) == number + 1
 
 
-def test_what_was_raised_during_the_cut_is_never_touched_again():
-    emulator = Emulator()
-    player = Player(emulator.store)
+@pytest.mark.parametrize("make", [tenant, vms])
+def test_what_was_raised_during_the_cut_is_never_touched_again(make):
+    emulator, player = make()
     hidden = set()
     for number, verb in enumerate(STEPS):
         player.play(verb, unseen=CUT_FROM <= number < CUT_TO)
