@@ -6,10 +6,10 @@ import ast
 import configparser
 import dataclasses
 import inspect
+import json
 import os
 import re
 import signal
-from datetime import timedelta
 
 import pytest
 
@@ -60,19 +60,21 @@ async def test_the_daemon_on_the_page_follows_until_a_signal(site, capsys):
     assert " connected " in out
 
 
-async def test_ready_and_deaf_say_how_it_is(site):
+async def test_the_probe_says_how_it_is(site):
     _, url = site
     shown = page(url)
     async with Cumulocity(url, shown["auth"]) as c8y:
         stream = c8y.alarms.changes()
         assert shown["deaf"](stream)
-        assert not shown["ready"](stream)
+        assert shown["probe"](stream)[0] == 503
         async with stream:
             await stream.wait_state(StreamState.CONNECTED)
-            assert shown["ready"](stream)
+            status, body = shown["probe"](stream)
+            assert (status, json.loads(json.dumps(body))["state"]) == (200, "connected")
             assert not shown["deaf"](stream)
-            assert shown["deaf"](stream, limit=timedelta(0))
+            assert shown["deaf"](stream, limit=0.0)
         assert shown["deaf"](stream)
+        assert shown["probe"](stream)[0] == 503
 
 
 def defaults():
