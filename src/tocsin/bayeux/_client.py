@@ -40,6 +40,8 @@ class BayeuxClient(EnteredClient):
     lost, a new one is made and every channel subscribed again. After it is left it may be entered again, also
     on another event loop.
 
+    ::
+
         async with BayeuxClient("https://example.com/cometd") as client:
             async with client.subscribe("/news/*") as news:
                 async for item in news:

@@ -134,11 +134,11 @@ class Subscriptions:
 class Microservice(EnteredClient):
     """A microservice with ``MULTI_TENANT`` isolation: its bootstrap user learns who subscribed to it.
 
-    ```python
-    async with Microservice.from_env() as service:
-        for user in await service.users():
-            async with service.client(user) as c8y: ...
-    ```
+    ::
+
+        async with Microservice.from_env() as service:
+            for user in await service.users():
+                async with service.client(user) as c8y: ...
 
     Tenants subscribe and leave while the service runs: `subscriptions` tells who.
 

@@ -29,29 +29,31 @@ class Fault:
     """One fault on order.
 
     On requests:
-        `status`: answered with `status`, and `retry_after`, `body`, `content_type` if given.
-        `drop`: the connection ends without an answer; `when="request"` before the request does anything,
-            `when="reply"` after it, so that the reply, and any events in it, are lost.
-        `cut`: the connection ends after `size` bytes of the response's body.
-        `silence`: after `size` bytes nothing more comes, heartbeats neither; 0 withholds the headers too.
-        `hang`: the request does nothing and is never answered.
-        `delay`: the request is handled `seconds` late.
-        `drip`: the body comes in pieces of `size` bytes, `seconds` apart.
-        `body`: the response's body becomes `body`, or what `rewrite` makes of it.
-        `reject`: a Bayeux message is refused with `error` and `advice`.
-        `forget`: the Bayeux session is gone; the reply has `advice` if `advise`.
-        `stale`: alarms are read as they were `seconds` ago.
+
+    - `status`: answered with `status`, and `retry_after`, `body`, `content_type` if given.
+    - `drop`: the connection ends without an answer; `when="request"` before the request does anything,
+      `when="reply"` after it, so that the reply, and any events in it, are lost.
+    - `cut`: the connection ends after `size` bytes of the response's body.
+    - `silence`: after `size` bytes nothing more comes, heartbeats neither; 0 withholds the headers too.
+    - `hang`: the request does nothing and is never answered.
+    - `delay`: the request is handled `seconds` late.
+    - `drip`: the body comes in pieces of `size` bytes, `seconds` apart.
+    - `body`: the response's body becomes `body`, or what `rewrite` makes of it.
+    - `reject`: a Bayeux message is refused with `error` and `advice`.
+    - `forget`: the Bayeux session is gone; the reply has `advice` if `advise`.
+    - `stale`: alarms are read as they were `seconds` ago.
+
     On WebSockets they meet the upgrade, a request with the method GET, and each message of the client as a
-    request with the method FRAME:
-        `drop`, `cut`, `silence` end the socket or hush it, `size` counted in bytes of messages from the fault
-        on; a silent one answers no ping. `drip` is for all that is sent from then on, `body` for the
-        next message, which with `size` alone is padded with spaces to so many bytes. `hang` leaves an upgrade
-        without an answer, and passes over a message. A message has no `status`.
+    request with the method FRAME: `drop`, `cut`, `silence` end the socket or hush it, `size` counted in bytes
+    of messages from the fault on; a silent one answers no ping. `drip` is for all that is sent from then on,
+    `body` for the next message, which with `size` alone is padded with spaces to so many bytes. `hang` leaves
+    an upgrade without an answer, and passes over a message. A message has no `status`.
+
     The `channel` of XProtect's messages is their command: `getState`; a `reject` has the status before `::`.
     That of its events is their source: `cameras/<id>`.
-    On live messages, once for each session that is to get one:
-        `lose`, `duplicate`, `reorder` (it comes after the next one, or with the next poll), `garble`
-        (it comes as something that is no alarm).
+
+    On live messages, once for each session that is to get one: `lose`, `duplicate`, `reorder` (it comes after
+    the next one, or with the next poll), `garble` (it comes as something that is no alarm).
 
     Args:
         kind: What happens.
