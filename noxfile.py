@@ -18,7 +18,7 @@ INTEROP_AT_LEAST = {"pypi": 26, "npm": 77}
 """How many interop tests of each kind must really run; a suite that skips itself proves nothing."""
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "build", "docs", "tests", "interop"]
+nox.options.sessions = ["lint", "types", "build", "docs", "site", "tests", "interop"]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
 
@@ -82,6 +82,16 @@ def docs(session: nox.Session) -> None:
     """Runs the README and the examples, and looks up every link inside the repository."""
     session.install("-q", ".[all]", *group("test"))
     session.run("pytest", "-q", "tests/docs", *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Builds the site with the reference, warnings being errors, and follows every link inside of it."""
+    session.install("-q", "-e", ".[all]", *group("site"))
+    target = Path(session.create_tmp()).resolve() / "html"
+    shutil.rmtree(target, ignore_errors=True)
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-E", "docs", str(target), *session.posargs)
+    session.run("python", "tests/docs/site_links.py", str(target))
 
 
 @nox.session
