@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import os
 import re
 import signal
@@ -13,28 +11,16 @@ import sys
 import anyio
 import pytest
 
-from doc_pages import ROOT, blocks
+from doc_pages import ROOT
+from docs.guide import run
 from tocsin.emulator import Emulator, serve
 
-PRINTED_URL = "http://127.0.0.1:8111"
 SAID = {
     "adding": [],
     "first_steps": ["MAJOR Door 7 forced", "live CLEARED Door 7 forced", "404 ", "0 alarms"],
     "from_c8y_api": ["3 major, 1 acknowledged", "a page of 2", "a page of 1"],
     "from_pyc8y": ["Smoke in hall 2 {'floor': 3}", "1 1 1 1", "1 to be cleared", "CREATE Water"],
 }
-
-
-async def run(page, url, name="guide"):
-    """Runs the Python of a page from its first line to its last, in one namespace."""
-    path = ROOT / "docs" / f"{page}.md"
-    namespace = {"__name__": name}
-    for block in blocks(path, "python"):
-        source = "\n" * (block.line - 1) + block.source.replace(PRINTED_URL, url)
-        code = compile(source, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        if inspect.iscoroutine(result := eval(code, namespace)):
-            await result
-    return namespace
 
 
 @pytest.mark.limit(20)
