@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sphinx.domains.python import PythonDomain
 
 from tocsin import __version__
 
@@ -35,11 +37,14 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 NAVIGATION = {
-    "Use": ["first_steps", "streams", "errors", "daemons", "testing", "cli"],
+    "Use": ["first_steps", "streams", "watch", "errors", "daemons", "testing", "cli"],
     "Cumulocity": ["alarms", "login", "notification2"],
-    "Coming from": ["from_pyc8y", "from_c8y_api"],
+    "Milestone XProtect": ["xprotect", "emulator"],
+    "Coming from": ["from_pyc8y", "from_c8y_api", "from_xprotect_samples"],
     "Inside": ["reliability", "performance", "adding"],
-    "Reference": ["api/tocsin", "api/cumulocity", "api/bayeux", "api/emulator", "api/testing"],
+    "Reference": [
+        f"api/{name}" for name in ("tocsin", "cumulocity", "xprotect", "bayeux", "emulator", "testing")
+    ],
 }
 
 
@@ -56,7 +61,17 @@ def show_values(_app: Sphinx, _what: str, _name: str, member: object, *_: object
     return False if isinstance(member, Enum) else None
 
 
+class Names(PythonDomain):
+    """Python's names; what both platforms have, such as `Alarm`, is a link on their own pages only."""
+
+    def find_obj(self, *arguments: Any, **options: Any) -> list[tuple[str, Any]]:
+        """Finds nothing rather than one of several."""
+        found = super().find_obj(*arguments, **options)
+        return found if sum(not entry.aliased for _, entry in found) < 2 else []
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx asks for it."""
+    app.add_domain(Names, override=True)
     app.connect("autodoc-skip-member", show_values)
     app.connect("source-read", add_navigation)
