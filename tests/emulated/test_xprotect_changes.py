@@ -10,7 +10,7 @@ import pytest
 
 from emulated.following import consuming, following, until
 from emulated.xprotect_following import vms
-from tocsin import ConfigurationError, PermissionDeniedError, RecoveryPolicy, StreamState
+from tocsin import AuthenticationError, ConfigurationError, PermissionDeniedError, RecoveryPolicy, StreamState
 from tocsin.emulator import Fault, XProtectSettings
 from tocsin.testing import MemoryCheckpoint
 from tocsin.xprotect import BasicUser
@@ -30,6 +30,10 @@ async def test_raised_changed_closed_reopened():
         async with following(client.alarms.changes()) as seen:
             one = site.add()
             assert await until(lambda: len(seen.changes) == 1, 6)
+            await anyio.sleep(1000)
+            await client.alarms.create(name="newer")
+            await anyio.sleep(100)  # no look reaches back to the first one
+            del seen.changes[1:], seen.origins[1:]
             for number, change in enumerate(({"priority": 1}, {"state": CLOSED}, {"state": NEW}), start=2):
                 site.emulator.store.update(one, change)
                 assert await until(lambda number=number: len(seen.changes) == number, 33)
@@ -79,10 +83,11 @@ async def test_a_server_whose_clock_is_an_hour_off(hours):
             assert len(seen.changes) == 7
 
 
-async def test_gone_and_lost_rights():
+@pytest.mark.parametrize("count", [4, 30])
+async def test_gone_and_lost_rights(count):
     settings = XProtectSettings(token_lifetime=20_000)
     async with vms(settings=settings) as site, site.client() as client:
-        kept = [site.add() for _ in range(30)]
+        kept = [site.add() for _ in range(count)]
         async with following(client.alarms.changes(snapshot=True)) as seen:
             await anyio.sleep(60)
             site.emulator.store.remove(kept[0])
@@ -152,6 +157,29 @@ async def test_what_leaves_the_filter_is_given_once_more():
             site.emulator.store.update(two, {"priority": 1})
             await anyio.sleep(35)
             assert [(a, i) for a, i, _ in told(seen)] == [("CREATE", one), ("UPDATE", one), ("CREATE", two)]
+
+
+@pytest.mark.parametrize("form", [str.upper, "cameras/{}".format, lambda one: [one, "hardware/" + one]])
+async def test_only_what_comes_from_some_sources(form):
+    async with vms() as site, site.client() as client:
+        ours, other, _ = site.emulator.store.site.items["cameras"]
+        async with following(client.alarms.changes(form(ours), snapshot=True)) as seen:
+            one, two = site.add(source=ours), site.add(source=other)
+            await anyio.sleep(10)
+            site.emulator.store.close(one)
+            site.emulator.store.close(two)
+            await anyio.sleep(35)
+            assert [(a, i) for a, i, _ in told(seen)] == [("CREATE", one), ("UPDATE", one)]
+
+
+async def test_a_password_that_is_changed_ends_the_stream_after_one_log_in():
+    async with vms() as site, site.client() as client:
+        async with following(client.alarms.changes()) as seen:
+            site.emulator.access.add_user("demo", "other")
+            site.emulator.access.expire_tokens()
+            assert await until(lambda: seen.ended, 60)
+            assert isinstance(seen.error, AuthenticationError)
+            assert site.emulator.requests.by["POST", "/API/IDP/connect/token"] == 2
 
 
 async def test_a_checkpoint_goes_on_after_a_restart():

@@ -51,6 +51,7 @@ FOREIGN = {
         "tocsin/cumulocity/_observe.py",
         "tocsin/cumulocity/_payload.py",
         "tocsin/xprotect/events/_frames.py",
+        "tocsin/xprotect/_observe.py",
     ),
     "spnego": ("tocsin/xprotect/_ntlm.py", "tocsin/emulator/_xprotect_ntlm.py"),
     "starlette": ("tocsin/emulator/",),

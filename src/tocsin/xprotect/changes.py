@@ -81,20 +81,11 @@ def follow(
     scope = Scope.of(source, level=level)
     _check(snapshot, overflow, buffer, checkpoint)
     _check_times(latency=latency, period=period, sessions=sessions)
-    policy = replace(
-        client.recovery,
-        # A page must fit into the half of the buffer that is kept free for it, or recovery would overflow it.
-        page_size=max(1, min(client.recovery.page_size, buffer // 2)),
-        look_every=latency,
-        verify_every=period,
-    )
-    feed = AlarmFeed(
-        client.gateway,
-        Lookups(client.gateway),
-        scope,
-        site=client.site,
-        wake=_waking(client) if wake else None,
-    )
+    # A page must fit into the half of the buffer that is kept free for it, or recovery would overflow it.
+    size = max(1, min(client.recovery.page_size, buffer // 2))
+    policy = replace(client.recovery, page_size=size, look_every=latency, verify_every=period)
+    gateway, waking = client.gateway, _waking(client) if wake else None
+    feed = AlarmFeed(gateway, Lookups(gateway), scope, site=client.site, wake=waking)
     follower = Follower(
         Tracker[bytes](
             policy,
