@@ -152,6 +152,8 @@ def _words(response: Response) -> tuple[str | None, str | None, str | None]:
     error = text(data, "error") or text(inner, "code")
     if error is None:
         error = next((found for part in details if (found := text(part, "errorTextId"))), None)
+        if error is None and details and inner.get("httpCode") is not None:
+            error = clean(str(inner["httpCode"]))  # no name, but the platform's own words
     # Beside an OAuth error (RFC 6749 §5.2): whether a password is wrong or an account is locked.
     if message is not None and (code := text(data, "error_code")) is not None and code not in message:
         message = f"{message} ({code})"

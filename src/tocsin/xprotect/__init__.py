@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tocsin._http._auth import BearerAuth
     from tocsin.xprotect._accepted import AcceptedAlarm
     from tocsin.xprotect._login import BasicUser, ClientCredentials, WindowsUser
-    from tocsin.xprotect._query import AlarmFilter
+    from tocsin.xprotect._query import AlarmFilter, Order
     from tocsin.xprotect.alarms import Alarms
     from tocsin.xprotect.client import ClientOptions, XProtect
     from tocsin.xprotect.events import EventFilter, EventNames, Events, EventStream, StateEvent
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         CloseReason,
         Event,
         EventType,
+        Rank,
     )
 
 __all__ = [
@@ -50,6 +51,8 @@ __all__ = [
     "EventStream",
     "EventType",
     "Events",
+    "Order",
+    "Rank",
     "StateEvent",
     "WindowsUser",
     "XProtect",
@@ -59,13 +62,13 @@ _HOMES = {
     "tocsin._http._auth": ("BearerAuth",),
     "tocsin.xprotect._accepted": ("AcceptedAlarm",),
     "tocsin.xprotect._login": ("BasicUser", "ClientCredentials", "WindowsUser"),
-    "tocsin.xprotect._query": ("AlarmFilter",),
+    "tocsin.xprotect._query": ("AlarmFilter", "Order"),
     "tocsin.xprotect.alarms": ("Alarms",),
     "tocsin.xprotect.client": ("ClientOptions", "XProtect"),
     "tocsin.xprotect.events": ("EventFilter", "EventNames", "EventStream", "Events", "StateEvent"),
     "tocsin.xprotect.models": (
         "Alarm", "AlarmCategory", "AlarmDefinition", "AlarmHistory", "AlarmPriority", "AlarmState",
-        "AlarmStatistics", "Camera", "CloseReason", "Event", "EventType",
+        "AlarmStatistics", "Camera", "CloseReason", "Event", "EventType", "Rank",
     ),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

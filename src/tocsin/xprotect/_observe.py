@@ -21,7 +21,8 @@ from tocsin._times import parse_time
 from tocsin._wire import excerpt, parse_object
 from tocsin.errors import ProtocolError
 from tocsin.xprotect._guids import guid
-from tocsin.xprotect.models import LEVELS, mended_rank
+from tocsin.xprotect._ranks import mended_rank
+from tocsin.xprotect.models import LEVELS
 
 if TYPE_CHECKING:
     from tocsin.models import Level

@@ -76,7 +76,6 @@ def follow(
     from tocsin._stream._stream import ChangeStream
     from tocsin._stream._tracker import Tracker
     from tocsin.xprotect._feed import PLATFORM, AlarmFeed
-    from tocsin.xprotect._lookups import Lookups
 
     scope = Scope.of(source, level=level)
     _check(snapshot, overflow, buffer, checkpoint)
@@ -84,18 +83,18 @@ def follow(
     # A page must fit into the half of the buffer that is kept free for it, or recovery would overflow it.
     size = max(1, min(client.recovery.page_size, buffer // 2))
     policy = replace(client.recovery, page_size=size, look_every=latency, verify_every=period)
-    gateway, waking = client.gateway, _waking(client) if wake else None
-    feed = AlarmFeed(gateway, Lookups(gateway), scope, site=client.site, wake=waking)
+    waking = _waking(client) if wake else None
+    tracker = Tracker[bytes](
+        policy,
+        snapshot=snapshot,
+        partitions=scope.partitions,
+        live=False,
+        sweeps=client.sweeps,
+        looks=True,
+    )
     follower = Follower(
-        Tracker[bytes](
-            policy,
-            snapshot=snapshot,
-            partitions=scope.partitions,
-            live=False,
-            sweeps=client.sweeps,
-            looks=True,
-        ),
-        feed,
+        tracker,
+        AlarmFeed(client.gateway, client.kept.lookups, scope, site=client.site, wake=waking),
         Buffer(buffer, overflow),
         StateBoard(PLATFORM, client.site, client.clock),
         wall=client.clock,
