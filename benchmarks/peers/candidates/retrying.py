@@ -34,7 +34,7 @@ class _Retrying:
         shared = tenacity.AsyncRetrying()
         self._call: Any = {
             "bare": lambda: answers.attempt(request, flight),
-            "tocsin-retry": lambda: core._attempts(answers, request, flight),
+            "tocsin-retry": lambda: core._attempts(answers.attempt, request, flight),
             "tenacity": lambda: shared(answers.attempt, request, flight),
         }[name]
 
