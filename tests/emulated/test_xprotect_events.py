@@ -76,7 +76,7 @@ async def test_the_state_is_known_whatever_happens_to_the_connection():
         assert [one for one in raised if one in set(events)] == events  # in order
         assert events[:151] == raised[:151]
         assert gaps == 1
-        now = {(state.source, state.state_group): state.type for state in emulator.states()}
+        now = {(one["source"], one["stategroupid"]): one["type"] for one in emulator.states()}
         assert fold(items).items() >= now.items()
 
 
