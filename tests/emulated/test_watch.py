@@ -186,6 +186,28 @@ async def test_one_that_fails_for_good_is_tried_rarely_and_goes_on_where_it_was(
         assert stream.stats[SOUTH].delivered >= len(both.of[SOUTH].changes)
 
 
+@pytest.mark.parametrize("locks", [False, True])
+async def test_a_password_that_was_changed_and_changed_back_needs_no_new_client(locks: bool) -> None:
+    wall = VirtualWallClock()
+    vms = XProtectEmulator(clock=wall, rng=random.Random(4))
+    options: dict[str, Any] = {"clock": wall, "rng": random.Random(5), "name": SOUTH}
+    async with (
+        in_process(vms) as server,
+        XProtect(
+            server.url, BasicUser("demo", "demo"), transport_factory=server.transport_factory, **options
+        ) as client,
+        watching(stream := watch(client, clock=wall)) as both,
+    ):
+        vms.access.add_user("demo", "another")
+        if locks:
+            vms.access.lock("demo")
+        vms.access.expire_tokens()
+        assert await until(lambda: stream.state[SOUTH].state is StreamState.RECONNECTING, 120)
+        vms.access.add_user("demo", "demo")
+        missed = vms.store.create({"name": "one"})["id"]
+        assert await until(lambda: missed in both.of[SOUTH].fold, 2000) is not locks
+
+
 async def test_refused_for_ever_is_over_and_the_last_one_over_is_raised() -> None:
     async with pair() as two:
         for site in (two.north, two.south):

@@ -5,11 +5,14 @@ Source: reference `xprotect.md` 1.2 to 1.4.
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
+
+from anyio import current_time
 
 from tocsin._http._login import log_in_refused
 from tocsin._http._login_route import LoginEndpoint
@@ -35,6 +38,9 @@ _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _FINAL: Final = frozenset({"invalid_grant", "invalid_client"})
 _SAID: Final = re.compile(r"LockedOut|InvalidCredential|invalid_username_or_password", re.IGNORECASE)
 _LOCKED: Final = re.compile(r"LockedOut", re.IGNORECASE)
+_AGAIN: Final = 900.0
+"""Seconds for which credentials that were refused are not sent again. Few enough tries to lock nobody out, and
+somebody may have mended at the site what a daemon cannot. `watch` tries a source again as often."""
 _PASSING: Final = frozenset({408, 425, 429})
 
 
@@ -81,8 +87,9 @@ class Credentials(ABC):
 class BasicUser(Credentials):
     """A user that XProtect itself keeps (a "basic user").
 
-    Each client logs in for itself, at its first call. A log-in that the site refuses is not tried again by
-    that client: a wrong password that is sent again and again locks the account.
+    Each client logs in for itself, at its first call. Credentials that the site refuses are not sent again by
+    that client for a quarter of an hour, whatever is called, for a wrong password that is sent again and again
+    locks the account; and never again once the account is locked.
 
     Source: reference `xprotect.md` 1.2 (``grant_type=password``).
 
@@ -119,7 +126,7 @@ class WindowsUser(Credentials):
     r"""A user of Windows or Active Directory, who logs in by NTLM. Needs the extra ``tocsin[ntlm]``.
 
     The password is not sent: the log-in answers a challenge, on a connection of its own. Log-ins that are
-    refused are not tried again; see `BasicUser`.
+    refused are not tried again for long; see `BasicUser`.
 
     Source: reference `xprotect.md` 1.2 (``grant_type=windows_credentials``).
 
@@ -206,13 +213,24 @@ class TokenAuth:
         site: Knows where.
     """
 
-    __slots__ = ("_credentials", "_headers", "_refused", "_site", "endpoint", "given", "lifetime", "secrets")
+    __slots__ = (
+        "_credentials",
+        "_headers",
+        "_refused",
+        "_refused_until",
+        "_site",
+        "endpoint",
+        "given",
+        "lifetime",
+        "secrets",
+    )
 
     def __init__(self, credentials: Credentials, site: Site) -> None:
         self._credentials = credentials
         self._site = site
         self._headers: tuple[tuple[str, str], ...] = ()
         self._refused: AuthenticationError | None = None
+        self._refused_until = 0.0
         handshake = credentials.handshake(site.host)
         self.endpoint = None if handshake is None else LoginEndpoint(auth=handshake)
         self.lifetime: float | None = None
@@ -236,7 +254,7 @@ class TokenAuth:
     ) -> None:
         """Get a token. Called by the client, which sees to it that there is one log-in at a time.
 
-        Credentials that were refused once are not sent again: each time would count towards a lock-out.
+        Credentials that were refused are not sent again for long: each time would count towards a lock-out.
 
         Args:
             send: Sends a request to the site, once.
@@ -248,7 +266,7 @@ class TokenAuth:
             TocsinError: The server gave no answer, or one that holds no token.
         """
         del clock  # `expires_in` counts from the answer
-        if self._refused is not None:
+        if self._refused is not None and current_time() < self._refused_until:
             raise copy(self._refused).with_traceback(None)
         paths = await self._site.paths(send)
         path, form = self._credentials.grant(paths)
@@ -271,15 +289,20 @@ class TokenAuth:
         """The error for a log-in that was refused; what is said of the credentials themselves is kept."""
         name = self._credentials.name
         final = error.status == 401 or error.error in _FINAL or _SAID.search(error.message or "") is not None
-        if _LOCKED.search(error.message or ""):
-            text = f"the account of {name!r} is locked out: an administrator has to unlock it: {error}"
+        locked = _LOCKED.search(error.message or "") is not None
+        if locked:
+            text = (
+                f"the account of {name!r} is locked out: an administrator has to unlock it: {error}; it is not "
+                "tried again by this client"
+            )
         else:
             text = f"the log-in of {name!r} was refused: {error}"
-        if final:
-            text += "; it is not tried again by this client, which could lock the account"
+            if final:
+                text += f"; it is not tried again for {_AGAIN / 60:.0f} minutes, which could lock the account"
         refused = log_in_refused(text, error)
         if final:
             self._refused = refused
+            self._refused_until = math.inf if locked else current_time() + _AGAIN
         return refused
 
     def _take(self, body: Any) -> None:

@@ -148,25 +148,40 @@ async def test_a_token_that_is_refused_is_replaced_once():
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "words", "tries"),
     [
-        (lambda: denied("InvalidCredential"), "invalid_username_or_password"),
-        (lambda: denied("LockedOut"), "locked out"),
-        (lambda: denied(error="invalid_client"), "invalid_client"),
-        (lambda: reply(400, {"error": "invalid_grant"}), "invalid_grant"),
-        (lambda: reply(401), "401"),
+        (lambda: denied("InvalidCredential"), "invalid_username_or_password", 4),
+        (lambda: denied("LockedOut"), "locked out", 1),
+        (lambda: denied(error="invalid_client"), "invalid_client", 4),
+        (lambda: reply(400, {"error": "invalid_grant"}), "invalid_grant", 4),
+        (lambda: reply(401), "401", 4),
     ],
 )
-async def test_credentials_that_are_refused_are_sent_once_for_good(answer, words):
+async def test_credentials_that_are_refused_are_sent_once_in_a_quarter_of_an_hour(answer, words, tries):
     x, site = client(FakeSite(token=answer))
     async with x:
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(refused, x, words)
-        await anyio.sleep(1000)
-        await refused(x.with_options(timeout=5), words)
-    assert len(site.asked("token")) == 1
+        for _ in range(85):
+            await anyio.sleep(10)
+            await refused(x.with_options(timeout=5), words)
+        assert len(site.asked("token")) == 1
+        for _ in range(270):
+            await anyio.sleep(10)
+            await refused(x, words)
+    assert len(site.asked("token")) == tries
     assert not site.asked("alarms")
+
+
+@pytest.mark.virtual_time
+async def test_a_password_that_is_changed_back_is_good_again():
+    x, site = client(FakeSite(token=[denied, granted]))
+    async with x:
+        await refused(x, "not tried again for 15 minutes")
+        await anyio.sleep(900)
+        assert (await x.send(ALARMS)).status == 200
+    assert len(site.asked("token")) == 2
 
 
 async def refused(x, words):
@@ -227,7 +242,7 @@ async def test_a_wrong_windows_password_is_tried_once(windows_users):
     door = NtlmDoor()
     x, site = client(FakeSite(token=door), WindowsUser(WINDOWS, "wrong-" + WINDOWS_PASSWORD))
     async with x:
-        for wait in (0, 1000):
+        for wait in (0, 800):
             await anyio.sleep(wait)
             with pytest.raises(AuthenticationError, match="not tried again") as caught:
                 await x.send(ALARMS)
