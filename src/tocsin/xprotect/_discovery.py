@@ -16,7 +16,7 @@ from anyio import Lock
 from tocsin._http._request import Request
 from tocsin._http._retry import RetryPolicy
 from tocsin._http._url import BaseUrl
-from tocsin.errors import ConfigurationError, ProtocolError, ServerError, StatusError
+from tocsin.errors import ConfigurationError, ProtocolError, ServerError, StatusError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -174,6 +174,7 @@ class Site:
         Args:
             error: The 404.
         """
+        self.known = None  # it may be starting, and tell later where it is
         return ConfigurationError(
             f"there is no API Gateway at {self.base_url}: {error.method} {error.url} and {_URIS} were not "
             "found. Give the address of the management server, and see that the gateway is installed there "
@@ -193,7 +194,7 @@ class Site:
             log.info("%s names services at %s: that host is not asked", self.base_url, host)
         try:
             about = await _asked(send, found.issuer + _OPENID, RetryPolicy.none())  # it can be done without
-        except StatusError:
+        except (StatusError, TransportError):
             about = None
         paths = read_issuer(about, self.base_url, found.paths)
         if paths.version is not None and paths.version < OLDEST:

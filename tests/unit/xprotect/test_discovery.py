@@ -2,6 +2,7 @@
 
 import logging
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,6 +144,28 @@ async def test_a_server_without_a_gateway_whose_provider_answers():
     async with x:
         with pytest.raises(ConfigurationError, match="no API Gateway"):
             await x.send(ALARMS)
+
+
+async def test_a_gateway_that_was_starting_is_asked_again_where_it_is():
+    uris = {**URIS, "ApiGateways": ["https://vms.example/vms/API/"]}
+    rest = [lambda: reply(404), lambda: reply(404), lambda: reply(json={"array": []})]
+    site = FakeSite(uris=[lambda: reply(404), lambda: reply(json=uris)], rest=rest)
+    x, _ = client(site, BearerAuth("t0ken"))
+    async with x:
+        with pytest.raises(ConfigurationError, match="no API Gateway"):
+            await x.send(ALARMS)
+        await x.send(ALARMS)
+    assert site.requests[-1].url.path == "/vms/API/rest/v1/alarms"
+
+
+async def test_what_can_be_done_without_fails_no_call():
+    def gone():
+        raise httpx.ReadError("reset")
+
+    x, site = client(FakeSite(**{"openid-configuration": gone}))
+    async with x:
+        assert (await x.send(ALARMS)).status == 200
+    assert len(site.asked("openid-configuration")) == 1
 
 
 async def test_a_404_of_the_platform_is_no_missing_gateway():
