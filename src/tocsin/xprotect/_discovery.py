@@ -11,12 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from anyio import Lock
-
 from tocsin._http._request import Request
 from tocsin._http._retry import RetryPolicy
 from tocsin._http._url import BaseUrl
-from tocsin.errors import ConfigurationError, ProtocolError, ServerError, StatusError, TransportError
+from tocsin.errors import (
+    ConfigurationError,
+    ProtocolError,
+    ServerError,
+    StatusError,
+    TransportError,
+)
+from tocsin.xprotect._once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -142,13 +147,13 @@ class Site:
         ConfigurationError: It is no URL.
     """
 
-    __slots__ = ("_lock", "base_url", "doubtful", "host", "known")
+    __slots__ = ("_once", "base_url", "doubtful", "host", "known")
 
     def __init__(self, base_url: str) -> None:
         base = BaseUrl.parse(base_url)
         self.host = base.host
         self.base_url = replace(base, prefix=_GATEWAY.sub("", base.prefix)).text
-        self._lock = Lock()
+        self._once: Once[Paths] = Once()
         self.known: Paths | None = None
         self.doubtful = False
 
@@ -163,10 +168,7 @@ class Site:
             TransportError: It gave no answer.
             ServerError: It is down behind its gateway.
         """
-        async with self._lock:
-            if self.known is None:
-                self.known = await self._find(send)
-            return self.known
+        return await self._once.get(lambda: self.known, lambda: self._find(send))
 
     def without_gateway(self, error: StatusError) -> ConfigurationError:
         """What to raise where a 404 means that there is no gateway.
@@ -203,6 +205,7 @@ class Site:
                 f"{_release(OLDEST)} or later"
             )
         log.debug("%s: %s", self.base_url, paths)
+        self.known = paths
         return paths
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from anyio import move_on_after
+
 from tocsin._http._request import Request
-from tocsin.errors import NotFoundError, StatusError
+from tocsin.errors import NotFoundError, RequestTimeoutError, StatusError
 
 if TYPE_CHECKING:
     from tocsin._http._core import HttpCore
@@ -37,7 +39,17 @@ class Gateway:
         Raises:
             TocsinError: The server gave no answer, or is too old.
         """
-        return self.site.known or await self.site.paths(partial(self.core.send, auth=None))
+        if self.site.known is not None:
+            return self.site.known
+        limit = self.core.timeouts.total
+        with move_on_after(limit):  # also of the time in which another call asks
+            return await self.site.paths(partial(self.core.send, auth=None))
+        raise RequestTimeoutError(
+            f"{self.site.base_url} did not say within {limit:g} s where its services are",
+            method="GET",
+            url=self.site.base_url,
+            reason=f"no answer within {limit:g} s",
+        )
 
     async def send(self, request: Request) -> Response:
         """Send a request to the REST services.

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from anyio import Lock, current_time
+from anyio import current_time
 
 from tocsin._http._request import Request
 from tocsin._wire import parse_object
 from tocsin.errors import ConfigurationError, NotFoundError, ProtocolError
 from tocsin.models import Level, Phase
 from tocsin.xprotect._guids import is_guid, same
+from tocsin.xprotect._once import Once
 from tocsin.xprotect._ranks import mended_rank
 from tocsin.xprotect.models import (
     LEVELS,
@@ -51,7 +52,7 @@ class _Kept(Generic[T]):
         self._gateway = gateway
         self._path = path
         self._read = read
-        self._lock = Lock()
+        self._once: Once[T] = Once()
         self._found: tuple[T, float] | None = None
 
     async def all(self, *, age: float = _AGE) -> T:
@@ -60,11 +61,18 @@ class _Kept(Generic[T]):
         Args:
             age: Seconds after which what is known is asked for again.
         """
-        async with self._lock:
-            if self._found is None or current_time() - self._found[1] > age:
-                response = await self._gateway.send(Request("GET", self._path))
-                self._found = response.parsed(self._read), current_time()
-            return self._found[0]
+
+        def known() -> T | None:
+            young = self._found is not None and current_time() - self._found[1] <= age
+            return self._found[0] if self._found is not None and young else None
+
+        return await self._once.get(known, self._ask)
+
+    async def _ask(self) -> T:
+        response = await self._gateway.send(Request("GET", self._path))
+        found = response.parsed(self._read)
+        self._found = found, current_time()
+        return found
 
 
 class Table(Generic[R]):
@@ -103,7 +111,7 @@ class Table(Generic[R]):
         """
         if wanted is None or isinstance(wanted, bool) or not isinstance(wanted, (str, int, self._kind)):
             raise ConfigurationError(
-                f"a {self._noun} is a name, a level, an id or a {self._kind.__name__}, not {wanted!r:.80}"
+                f"a {self._noun} is a name, a level, an id or what a look-up gave, not {wanted!r:.80}"
             )
         try:
             found = self._matching(await self.all(), wanted) or self._matching(

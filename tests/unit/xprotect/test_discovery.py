@@ -2,14 +2,21 @@
 
 import logging
 
+import anyio
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vms_fakes import URIS, FakeSite, client, refusal, reply
 
-from tocsin import Request
-from tocsin.errors import ConfigurationError, NotFoundError, ServerError, TransportError
+from tocsin import Request, RetryPolicy, Timeouts
+from tocsin.errors import (
+    ConfigurationError,
+    NotFoundError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+)
 from tocsin.xprotect import BasicUser, BearerAuth
 from tocsin.xprotect._discovery import FIXED, Paths, Site, read_issuer, read_uris
 
@@ -204,9 +211,49 @@ async def test_a_server_that_is_down_is_asked_again():
             await x.send(ALARMS)
 
 
-async def test_who_is_cancelled_while_it_is_asked_leaves_it_to_the_next():
-    import anyio
+@pytest.mark.virtual_time
+async def test_calls_to_a_site_that_is_down_do_not_wait_for_each_other():
+    async def hangs():
+        await anyio.sleep_forever()
 
+    x, _ = client(FakeSite(uris=hangs), timeouts=Timeouts(total=30), retry=RetryPolicy.none())
+    ended = []
+
+    async def call(view):
+        with pytest.raises(RequestTimeoutError) as caught:
+            await view.alarms.create(name="one")
+        assert not caught.value.maybe_applied
+        ended.append(round(anyio.current_time()))
+
+    async with x, anyio.create_task_group() as tasks:
+        started = round(anyio.current_time())
+        for view in (x, x, x, x, x.with_options(timeout=5)):
+            tasks.start_soon(call, view)
+    assert [at - started for at in ended] == [5, 30, 30, 30, 30]
+
+
+@pytest.mark.virtual_time
+async def test_a_failure_is_that_of_all_who_waited():
+    x, site = client(FakeSite(uris=lambda: reply(503)), retry=RetryPolicy.none())
+    caught = []
+
+    async def call():
+        try:
+            await x.send(ALARMS)
+        except ServerError as error:
+            caught.append(error)
+
+    async with x:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(call)
+        assert len(site.requests) == 1
+        assert len(set(map(id, caught))) == 10
+        site.answers["uris"] = lambda: reply(json=URIS)
+        await x.send(ALARMS)
+
+
+async def test_who_is_cancelled_while_it_is_asked_leaves_it_to_the_next():
     asked = anyio.Event()
 
     async def never():

@@ -177,3 +177,21 @@ async def test_what_is_no_list_is_refused(body):
 )
 async def test_messages_are_texts_in_any_envelope(body):
     assert await Lookups(Site(alarmMessages=body)).messages() == ("a", "b")
+
+
+async def test_a_failure_is_that_of_all_who_waited_and_of_no_one_after():
+    site = german()
+    site.failures = [ServerError("down", status=503)]
+    table = Lookups(site).states
+    failed = []
+
+    async def ask():
+        with pytest.raises(ServerError) as caught:
+            await table.all()
+        failed.append(caught.value)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(ask)
+    assert (len(site.asked), len(set(map(id, failed)))) == (1, 10)
+    assert len(await table.all()) == 4
