@@ -84,6 +84,7 @@ async def test_an_alarm_is_triggered_read_taken_and_closed():
         assert site.sent("POST") == [{"name": "Door", "message": "O'Brien's door", "source": site.camera}]
         await accepted.wait()
         alarm = await site.alarms.get(f"alarms/{accepted.id.upper()}")
+        assert (await site.alarms.get(f"{{{accepted.id}}}")).id == alarm.id
         assert (alarm.source_id, alarm.phase, alarm.text) == (site.camera, Phase.ACTIVE, "O'Brien's door")
         assert alarm.data is not None
 

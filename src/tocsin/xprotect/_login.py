@@ -39,8 +39,8 @@ _FINAL: Final = frozenset({"invalid_grant", "invalid_client"})
 _SAID: Final = re.compile(r"LockedOut|InvalidCredential|invalid_username_or_password", re.IGNORECASE)
 _LOCKED: Final = re.compile(r"LockedOut", re.IGNORECASE)
 _AGAIN: Final = 900.0
-"""Seconds for which credentials that were refused are not sent again. Few enough tries to lock nobody out, and
-somebody may have mended at the site what a daemon cannot. `watch` tries a source again as often."""
+"""Seconds for which credentials that were refused are not sent again: few enough tries to lock nobody out,
+and somebody may have mended at the site what a daemon cannot. `watch` tries a source again as often."""
 _PASSING: Final = frozenset({408, 425, 429})
 
 
@@ -88,8 +88,8 @@ class BasicUser(Credentials):
     """A user that XProtect itself keeps (a "basic user").
 
     Each client logs in for itself, at its first call. Credentials that the site refuses are not sent again by
-    that client for a quarter of an hour, whatever is called, for a wrong password that is sent again and again
-    locks the account; and never again once the account is locked.
+    that client for a quarter of an hour, whatever is called, for a wrong password that is sent again and
+    again locks the account; and never again once the account is locked.
 
     Source: reference `xprotect.md` 1.2 (``grant_type=password``).
 
@@ -292,8 +292,8 @@ class TokenAuth:
         locked = _LOCKED.search(error.message or "") is not None
         if locked:
             text = (
-                f"the account of {name!r} is locked out: an administrator has to unlock it: {error}; it is not "
-                "tried again by this client"
+                f"the account of {name!r} is locked out: an administrator has to unlock it: {error}; "
+                "it is not tried again by this client"
             )
         else:
             text = f"the log-in of {name!r} was refused: {error}"

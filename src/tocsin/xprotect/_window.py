@@ -10,7 +10,7 @@ from tocsin._http._pages import PageStatistics
 from tocsin._http._request import Request
 from tocsin._wire import cut_object, cut_page, parse_object
 from tocsin.errors import ConfigurationError, ProtocolError
-from tocsin.xprotect._guids import guid
+from tocsin.xprotect._guids import guid, is_guid
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -183,7 +183,8 @@ def item_path(collection: str, given: object, noun: str) -> str:
     text = given.removeprefix(f"{collection[1:]}/") if isinstance(given, str) else given
     if not isinstance(text, str) or guid(text) is None or "/" in text or text.strip(" .") == "":
         raise ConfigurationError(f"the id of the {noun} is a text such as a GUID, not {given!r:.80}")
+    identity = text.strip().strip("{}") if is_guid(text) else text.strip()
     try:
-        return f"{collection}/{quote(text.strip(), safe='')}"
+        return f"{collection}/{quote(identity, safe='')}"
     except UnicodeEncodeError:
         raise ConfigurationError(f"the id of the {noun} has no lone surrogates") from None
