@@ -181,7 +181,17 @@ class AlarmReading(AlarmService):
 async def _rows(gateway: Sender, path: str) -> list[bytes]:
     with needing(READS):
         response = await gateway.send(Request("GET", path))
-    return response.parsed(lambda body: cut_page(body, "array").items)
+    return response.parsed(_listed)
+
+
+def _listed(body: bytes) -> list[bytes]:
+    """The rows of a list that nobody describes: named as lists are, or as single objects."""
+    try:
+        return cut_page(body, "array").items
+    except ProtocolError:
+        if not isinstance(parse_object(body, what="page").get("data"), list):
+            raise
+    return cut_page(body, "data").items
 
 
 def _entry(raw: bytes) -> AlarmHistory:

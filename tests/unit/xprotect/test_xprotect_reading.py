@@ -38,6 +38,12 @@ async def test_odd_entries_cost_nothing_else():
     assert all(entry.time is None for entry in found)
 
 
+async def test_lists_that_nobody_describes_may_be_named_as_objects_are():
+    alarms = Alarms(Answers({"data": [{"text": "x"}]}))
+    assert (await alarms.history("a1")).items[0].text == "x"
+    assert await alarms.snapshots("a1") == ({"text": "x"},)
+
+
 async def test_what_is_no_entry_is_told_and_passed_over():
     entries = aiter(Alarms(Answers({"array": [5, {"text": "x"}]})).history("a1"))
     with pytest.raises(ProtocolError, match="row 1"):
