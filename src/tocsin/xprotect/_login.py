@@ -298,7 +298,7 @@ class TokenAuth:
         else:
             text = f"the log-in of {name!r} was refused: {error}"
             if final:
-                text += f"; it is not tried again for {_AGAIN / 60:.0f} minutes, which could lock the account"
+                text += f"; it is not tried again for {_AGAIN / 60:.0f} minutes, or the account may be locked"
         refused = log_in_refused(text, error)
         if final:
             self._refused = refused
