@@ -251,6 +251,20 @@ async def test_a_wrong_windows_password_is_tried_once(windows_users):
     assert not any(text in shown for text in (*SECRETS, *door.messages))
 
 
+async def test_only_the_log_in_itself_shows_windows_credentials(windows_users):
+    def door():
+        return reply(401, headers={"WWW-Authenticate": "NTLM"})
+
+    site = FakeSite(uris=door, token=NtlmDoor(), **{"openid-configuration": door})
+    x, _ = client(site, WindowsUser(WINDOWS, WINDOWS_PASSWORD))
+    async with x:
+        await x._core.send(
+            Request("GET", "/api/rest/v1/alarms")
+        )  # so that the log-in itself asks where it is
+    assert (len(site.asked("uris")), len(site.asked("openid-configuration"))) == (1, 1)
+    assert len(site.asked("token")) == 3
+
+
 @pytest.mark.parametrize(
     "challenge",
     [
