@@ -135,19 +135,19 @@ class Watch(EnteredClient):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        if self._entered:
+        if self._entered or self._closed:
             raise ConfigurationError("the watch is closed: make a new one")
         self._entered = True
-        try:
-            async with self._owner.open():
+        async with self._owner.open():
+            try:
                 began = self._states.now()
                 for source in self._sources.values():
                     self._owner.start(partial(source.run, self._owner, self._states), f"watch {source.site}")
                 await self._settle(began)
                 yield self
                 await self._end(handled=True)
-        finally:
-            self._closed = True
+            finally:
+                self._stop(handled=False)
 
     async def _settle(self, began: datetime) -> None:
         """Wait until every source is attached or has said why not."""
@@ -235,13 +235,16 @@ class Watch(EnteredClient):
         """
         await self._end(handled=False)
 
-    async def _end(self, *, handled: bool) -> None:
+    def _stop(self, *, handled: bool) -> None:
         self._closed = True
         given, self._given = self._given, None
         for source in self._sources.values():
             source.stop(handled=handled and source is given)
         self._waiting.clear()
         self._came(None)
+
+    async def _end(self, *, handled: bool) -> None:
+        self._stop(handled=handled)
         if not self._owner.is_open:
             for site in self._sources:
                 self._states.post(site, StreamState.CLOSED, None)

@@ -16,8 +16,10 @@ __all__ = ["Selection", "Selector"]
 
 W = TypeVar("W", Level, Phase)
 
+_OPEN: Final = 1_000_000
 _CLOSED: Final = 100_000
-"""Cleared alarms that are remembered as shown; open ones all are."""
+"""Open and cleared alarms that are remembered as shown. A stream that drops what it cannot hand over may drop
+the end of an alarm, so that nothing but a number bounds those that seem open."""
 
 
 class Selection:
@@ -54,36 +56,40 @@ class Selector:
     """Applies a selection to the changes of one site: what leaves it is let through once more.
 
     So a fold of what came through holds no alarm that is not wanted any more.
+
+    Args:
+        selection: What is wanted.
+        most: How many alarms that seem open are remembered.
     """
 
-    __slots__ = ("_cleared", "_open", "_selection")
+    __slots__ = ("_cleared", "_most", "_open", "_selection")
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, *, most: int = _OPEN) -> None:
         self._selection = selection
-        self._open: set[str] = set()
+        self._most = most
+        self._open: dict[str, None] = {}
         self._cleared: dict[str, None] = {}
 
     def lets(self, change: Change[AlarmLike]) -> bool:
         """Whether the consumer is to be given this change; the answer is remembered."""
         if self._selection.takes_all:
             return True
-        shown = self._forget(change.id)
+        was_shown = self._forget(change.id)
         alarm = change.alarm
         if alarm is None or not self._selection.takes(alarm):
-            return shown
-        if alarm.phase is not Phase.CLEARED:
-            self._open.add(change.id)
-            return True
-        self._cleared[change.id] = None
-        if len(self._cleared) > _CLOSED:
-            del self._cleared[next(iter(self._cleared))]
+            return was_shown
+        if alarm.phase is Phase.CLEARED:
+            shown, limit = self._cleared, _CLOSED
+        else:
+            shown, limit = self._open, self._most
+        shown[change.id] = None
+        if len(shown) > limit:
+            del shown[next(iter(shown))]
         return True
 
     def _forget(self, alarm_id: str) -> bool:
-        if alarm_id in self._open:
-            self._open.discard(alarm_id)
-            return True
-        return self._cleared.pop(alarm_id, self) is None
+        """Whether it was shown; it counts as shown no more."""
+        return any(alarm_id in shown and shown.pop(alarm_id) is None for shown in (self._open, self._cleared))
 
 
 def _words(kind: type[W], name: str, given: str | Iterable[str] | None) -> frozenset[W] | None:

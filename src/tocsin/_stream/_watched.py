@@ -153,6 +153,7 @@ class WatchedSource:
         self._cause: str | None = None
         self._trouble: str | None = None
         self._is_attached = False
+        self._was_attached = False
         self._stream = self._make()
         self.platform = self._stream.platform
 
@@ -178,7 +179,7 @@ class WatchedSource:
 
     def unseen(self, since: datetime) -> None:
         """Say that the watch has begun: from now on, what this source does not see is missing."""
-        if self._unseen_since is None and not self._is_attached:
+        if self._unseen_since is None and not self._was_attached:
             self._unseen_since = since
 
     @property
@@ -227,14 +228,15 @@ class WatchedSource:
             states.post(self.site, StreamState.RECONNECTING, self._cause)
             self.settled.set()
             await sleep(wait)
+            if self._leaving:  # it was over at the moment of leaving: nothing is begun any more
+                return
             self._before = _sum(self._before, self._stream.stats)
             self._stream = self._make()
 
     def _wait(self, error: Exception, *, was_open: bool) -> float | None:
         """Seconds until the next try; None: there is none."""
-        if isinstance(error, ConfigurationError) and was_open:
-            return 0.0  # most likely its client was closed: the next try tells
-        if _needs_somebody(error):
+        closed = was_open and isinstance(error, ConfigurationError)  # most likely; the next try tells
+        if not closed and _needs_somebody(error):
             return self._terms.refused
         asked = getattr(error, "retry_after", None)
         wait = self._backoff.failed(current_time(), self._terms.rng.random(), retry_after=asked)
@@ -279,7 +281,7 @@ class WatchedSource:
             mirrored.set()
 
     async def _attached(self, states: JoinedStates) -> None:
-        self._is_attached = True
+        self._is_attached = self._was_attached = True
         self._backoff.good(current_time())
         self.settled.set()
         since, self._unseen_since = self._unseen_since, None
