@@ -222,6 +222,11 @@ async def test_all_commands_on_the_other_platform():
             code, out, err = await asked(command, made["id"], "--jsonl")
             assert (code, err, json.loads(out)["phase"]) == (0, "", phase)
         assert await asked("count", "--status", "CLEARED", "--severity", "MAJOR") == (0, "1\n", "")
+        unknown = ("raise", "--source", camera, *kind[:-1], "WARNING")
+        code, _, err = await asked(*unknown)
+        assert (code, "no priority" in one_sentence(err), vms.store.count) == (2, True, 1)
+        code, out, err = await asked("count", "--severity", "WARNING")
+        assert (code, "no priority 'WARNING'" in one_sentence(err)) == (2, True)
         code, out, _ = await asked("list", "--source", camera)
         assert (code, "Gate north" in out) == (0, True)
         for wrong in (("list", "--type", "x"), ("list", "--tenant", "t1"), ("history", made["id"])):
@@ -245,6 +250,8 @@ async def test_watch_on_the_other_platform():
             second = vms.store.create({"name": "two"})["id"]
             assert (await watch.event("change"))["id"] == second
             assert await watch.end() == 0
+            end = json.loads((await watch.rest()).splitlines()[-1])
+            assert (end["state"], end["cause"]) == ("closed", None)
             assert await watch.errors() == ""
 
 
@@ -361,6 +368,17 @@ async def test_a_signal_is_an_ordinary_end(url, command, number):
         await started.line()
         assert await started.end(number) == 0
         assert "Traceback" not in await started.errors()
+
+
+async def test_a_signal_while_a_file_is_being_read(tmp_path):
+    os.mkfifo(path := tmp_path / "watch.toml")
+    async with running("watch", "--config", str(path)) as watch:
+        writer = await anyio.to_thread.run_sync(os.open, path, os.O_WRONLY, abandon_on_cancel=True)
+        try:
+            assert await watch.end(signal.SIGTERM) == 0
+        finally:
+            os.close(writer)
+        assert await watch.errors() == ""
 
 
 async def test_a_signal_while_there_is_no_connection(dead_port):

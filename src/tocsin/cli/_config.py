@@ -121,6 +121,8 @@ class _File:
 
     def _source(self, name: str, table: object) -> SourceConfig:
         place = f"{self._path}: source {name!r}"
+        if not name.strip():
+            raise ConfigurationError(f"{place} needs a name, which its alarms are marked with")
         if not isinstance(table, dict):
             raise ConfigurationError(f"{place} must be a table: [sources.{_bare(name)}]")
         taken = _Table(place, table)
@@ -153,6 +155,8 @@ class _File:
     def _secret(self, taken: _Table, connection: Connection) -> Secret | None:
         given = [(kind, way) for kind in _SECRET_KINDS for way in _WAYS if taken.has(f"{kind}{way}")]
         if not given:
+            if connection.user is None and connection.platform is Platform.XPROTECT:
+                taken.wrong("user", "is missing: nothing can be read there without a log-in")
             if connection.user is not None:
                 taken.wrong("password_env", "is missing, as are password_file and password_command")
             return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio.lowlevel import checkpoint
 
@@ -20,6 +20,8 @@ from tocsin.errors import ConfigurationError, ConnectError
 from tocsin.models import StreamState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tocsin._watch import Watch
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from tocsin.cli._output import Output
 
 __all__ = ["Part", "watch_config"]
+
+_FIRST_LOOK: Final = 10.0
+"""Seconds that what the first sources give is held back for those that neither answer nor fail."""
 
 
 async def watch_config(path: Path, output: Output, *, snapshot: bool, wait: bool, jsonl: bool) -> int:
@@ -40,8 +45,9 @@ async def watch_config(path: Path, output: Output, *, snapshot: bool, wait: bool
     parts = [await _part(source) for source in sources]
     async with AsyncExitStack() as stack:
         for part in parts:
-            await stack.enter_async_context(part.client)
-        stream = watch(*parts, snapshot=snapshot)
+            with part.placed():
+                await stack.enter_async_context(part.client)
+        stream = watch(*parts, snapshot=snapshot, open_timeout=_FIRST_LOOK)
         title = ", ".join(source.name for source in sources)
         view = choose_view(output, title, jsonl=jsonl, several=len(sources) > 1)
         beside = checkpoint if wait else partial(_until_all_are_there, stream)
@@ -68,12 +74,19 @@ async def _part(source: SourceConfig) -> Part:
     if source.secret is not None:
         secret = await read_secret(source.secret, source.place)
         found[dialect.variables.get(source.secret.kind, source.secret.kind)] = secret
-    try:
+    with _placed(source.place):
         client = make_client(source.connection, name=source.name, anonymous=True, environ=found)
         scoped = dialect.changes(source.scope, transport=source.transport.value, subscriber=source.subscriber)
-        return Part(client, scoped)
+        return Part(client, scoped, source.place)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Say of a mistake where in the file it is."""
+    try:
+        yield
     except ConfigurationError as error:
-        raise ConfigurationError(f"{source.place}: {error}") from None
+        raise ConfigurationError(f"{place}: {error}" if place else str(error)) from None
 
 
 class Part:
@@ -82,11 +95,17 @@ class Part:
     Args:
         client: The client.
         scoped: What `changes` is given besides.
+        place: The file and the source, for messages.
     """
 
-    def __init__(self, client: Any, scoped: dict[str, Any]) -> None:
+    def __init__(self, client: Any, scoped: dict[str, Any], place: str = "") -> None:
         self.client = client
         self._scoped = scoped
+        self._place = place
+
+    def placed(self) -> AbstractContextManager[None]:
+        """Say of a mistake where in the file it is."""
+        return _placed(self._place)
 
     @property
     def site(self) -> str:
@@ -103,4 +122,5 @@ class Part:
         """Make a stream of some of the client's alarms."""
         if self._scoped.get("subscriber") is not None:
             del options["checkpoint"]  # the platform itself keeps what was not handled
-        return self.client.alarms.changes(**self._scoped, **options)
+        with self.placed():
+            return self.client.alarms.changes(**self._scoped, **options)

@@ -62,15 +62,18 @@ async def _ending(command: Callable[[Output], Awaitable[int]], output: Output, n
     code = DONE
     # Shielded, so that a second signal is still heard while the first one is being obeyed.
     listening = anyio.CancelScope(shield=True)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_until_signal, listening, tasks.cancel_scope)
-        if needs_reader:
-            tasks.start_soon(_until_hangup, tasks.cancel_scope, output)
-        try:
-            code = await _reported(command, output)
-        finally:
-            listening.cancel()
-            tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_signal, listening, tasks.cancel_scope)
+            if needs_reader:
+                tasks.start_soon(_until_hangup, tasks.cancel_scope, output)
+            try:
+                code = await _reported(command, output)
+            finally:
+                listening.cancel()
+                tasks.cancel_scope.cancel()
+    except* (SystemExit, KeyboardInterrupt):
+        code = DONE  # a signal that came before anybody listened, as while a file was being read
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -186,7 +187,12 @@ class Following:
             await self._stream.aclose()
             async for change in self._stream.states():
                 if change.state is StreamState.CLOSED:
-                    await self._show_state(change)
+                    await self._show_state(change if self._failure else _ended(change))
+
+
+def _ended(change: StateChange) -> StateChange:
+    """The end of what did not fail: an interruption takes the client and its streams down in any order."""
+    return replace(change, cause=None)
 
 
 def is_trouble(change: StateChange) -> bool:

@@ -9,6 +9,7 @@ from tocsin._http._auth import BearerAuth
 from tocsin.cli._credentials import from_file, warn_of_shown
 from tocsin.cli._options import Login
 from tocsin.errors import ConfigurationError
+from tocsin.models import Level
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping, Sequence
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from tocsin.cli._jsonl import RawAlarm
     from tocsin.cli._options import Connection, Scope
     from tocsin.cli._platforms import Raised
-    from tocsin.models import Level, Phase
+    from tocsin.models import Phase
 
 __all__ = ["DIALECT"]
 
 _VISIBLE: Final = 30.0
 """Seconds that are waited until what was written can be read."""
+_PRIORITIES: Final = {Level.CRITICAL: 1, Level.MAJOR: 2, Level.MINOR: 3}
 _NO_SUCH: Final = {
     "tenant": "--tenant",
     "tfa_code": "--tfa-code",
@@ -111,10 +113,11 @@ class _Dialect:
     async def raise_alarm(
         self, client: Any, *, source: str, kind: str, text: str, level: Level | None
     ) -> Raised:
+        priority = None if level is None else await _priority(client, level)
         made = await client.alarms.create(name=kind, message=text, source=source)
         await made.wait(_VISIBLE)
-        if level is not None:
-            await (await client.alarms.update(made.id, priority=level)).wait(_VISIBLE)
+        if priority is not None:
+            await (await client.alarms.update(made.id, priority=priority)).wait(_VISIBLE)
         return _Raised(await client.alarms.get(made.id, include_data=False))
 
     async def change(self, client: Any, alarm_id: str, verb: str) -> RawAlarm:
@@ -125,6 +128,18 @@ class _Dialect:
 
 
 DIALECT: Final = _Dialect()
+
+
+async def _priority(client: Any, level: Level) -> Any:
+    """The site's priority of a level: looked up before an alarm is raised that could not have it.
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    found = [one for one in await client.alarms.priorities() if one.level == _PRIORITIES.get(level)]
+    if not found:
+        raise ConfigurationError(f"--severity {level.value}: this site has no priority of that level")
+    return found[0]
 
 
 def _check(scope: Scope) -> None:

@@ -119,11 +119,13 @@ class Table(Generic[R]):
             )
         except NotFoundError as error:
             raise ConfigurationError(
-                f"this server has no list of {self._nouns}, so {wanted!r:.80} is not known to it ({error})"
+                f"this server has no list of {self._nouns}, so {_shown(wanted)} is not known to it ({error})"
             ) from None
         if not found:
             has = ", ".join(f"{entry.name!r} (level {entry.level})" for entry in await self.all())
-            raise ConfigurationError(f"this site has no {self._noun} {wanted!r:.80}; it has {has or 'none'}")
+            raise ConfigurationError(
+                f"this site has no {self._noun} {_shown(wanted)}; it has {has or 'none'}"
+            )
         return found
 
     async def one(self, wanted: object) -> R:
@@ -135,7 +137,7 @@ class Table(Generic[R]):
         found = await self.find(wanted)
         if len(found) > 1 and not isinstance(wanted, Phase | Level):
             ids = " and ".join(entry.id for entry in found)
-            raise ConfigurationError(f"several {self._nouns} are called {wanted!r:.80}: give the id, {ids}")
+            raise ConfigurationError(f"several {self._nouns} are called {_shown(wanted)}: give the id, {ids}")
         entry = min(found, key=lambda entry: entry.level or 0)
         if not entry.id:
             raise ConfigurationError(f"the server does not tell the id of the {self._noun} {entry.name!r}")
@@ -188,6 +190,12 @@ class Lookups:
     async def messages(self) -> tuple[str, ...]:
         """The texts that alarms of this site may have. Cancelling it is safe."""
         return await self._messages.all()
+
+
+def _shown(wanted: object) -> str:
+    """What was asked for, as its writer wrote it."""
+    word = wanted.value if isinstance(wanted, Phase | Level) else wanted
+    return f"{word!r:.80}"
 
 
 def _rows(body: bytes, noun: str) -> list[Any]:

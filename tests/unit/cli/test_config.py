@@ -8,7 +8,9 @@ import pytest
 
 from tocsin.cli._config import Secret, read_config
 from tocsin.cli._connect import completed, make_client
+from tocsin.cli._many import watch_config
 from tocsin.cli._options import Connection, Login, Platform, Scope, Transport
+from tocsin.cli._output import Output
 from tocsin.cli._secrets import read_secret
 from tocsin.errors import ConfigurationError
 from tocsin.models import Level
@@ -72,6 +74,8 @@ SOURCE = '[sources.north]\nurl = "https://x.example"\n'
         (SOURCE + 'platform = "xprotect"\nauth = "oauth"', "'auth' must be basic or windows with xprotect"),
         (SOURCE + "severity = 3", "source 'north': 'severity' must be a text or a list of texts, not 3"),
         (SOURCE + 'severity = ["LOUD"]', "'severity' is 'LOUD', and must be one of CRITICAL"),
+        (SOURCE + 'platform = "xprotect"', "'user' is missing"),
+        (SOURCE.replace("north", '""'), "source '' needs a name"),
         (SOURCE + "children = 1", "'children' must be true or false"),
         (SOURCE + 'user = "ada"', "source 'north': 'password_env' is missing"),
         (SOURCE + 'password_env = "P"', "'user' is missing: whose is the password_env"),
@@ -96,6 +100,23 @@ def test_a_mistake_is_named(file, text, said):
     assert str(path) in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("children = true", "children=True"),
+        ('transport = "notification2"', "subscriber="),
+        ('ca = "{}"', "PEM"),
+    ],
+)
+async def test_what_only_the_client_finds_is_placed_too(file, text, said):
+    path = file(SOURCE)
+    path = file(SOURCE + text.format(path))
+    with pytest.raises(ConfigurationError) as caught:
+        await watch_config(path, Output(), snapshot=True, wait=True, jsonl=True)
+    assert str(caught.value).startswith(f"{path}: source 'north': ")
+    assert said in str(caught.value)
 
 
 def test_plain_text_needs_permission_and_a_file_of_ones_own(file):
