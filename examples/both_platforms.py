@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from tocsin import Cumulocity, Gap, Level, Phase, StreamState, TocsinError, XProtect, watch
+from tocsin import Cumulocity, Gap, Level, Phase, TocsinError, XProtect, watch
 
 if TYPE_CHECKING:
     from tocsin import AlarmLike, Change
@@ -42,8 +42,8 @@ async def follow(limit: int | None) -> None:
         watch(c8y, vms, level=SERIOUS, snapshot=True) as stream,
     ):
         for site, change in stream.state.items():
-            if change.state is StreamState.RECONNECTING:
-                print(f"{site} cannot be reached yet: {change.cause}")
+            if change.cause is not None:
+                print(f"{site} is not there yet, {change.state}: {change.cause}")
         async for item in stream:
             if isinstance(item, Gap):
                 print(f"{item.site} may be incomplete since {item.since}: {item.cause}")

@@ -110,6 +110,16 @@ async def test_both_platforms_runs(emulator):
 
 
 @pytest.mark.limit(20)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the example has a loop of its own
+async def test_both_platforms_tells_that_one_is_down(emulator):
+    emulator.store.create({"type": "a", "text": "one", "severity": "MAJOR", "source": {"id": "4711"}})
+    theirs = {"XPROTECT_URL": "http://127.0.0.1:1", "XPROTECT_USER": "demo", "XPROTECT_PASSWORD": "demo"}
+    async with serve(emulator) as server:
+        out = await run_example("both_platforms.py", "1", url=server.url, **theirs)
+    assert "vms is not there yet" in out.splitlines()[0]
+
+
+@pytest.mark.limit(20)
 async def test_raise_and_acknowledge_runs(emulator):
     async with serve(emulator) as server:
         out = await run_example("raise_and_acknowledge.py", "4711", url=server.url)
