@@ -113,7 +113,7 @@ class _Printer:
         self._platform = connection.platform.value
         self._client = client
         self._output = output
-        self._lines = None if jsonl else Lines()
+        self._lines = None if jsonl else Lines(id_size=dialect_of(self._platform).id_size)
 
     async def alarm(self, alarm: RawAlarm, **extra: Any) -> None:
         if self._lines is None:

@@ -41,6 +41,7 @@ class _Dialect:
         "token": "C8Y_TOKEN",
     }
     ask = ASK
+    id_size = 10
 
     def make_client(
         self, options: Connection, environ: Mapping[str, str], *, anonymous: bool, **settings: Any

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["Lines"]
 
 _HEAD: Final = ("Time", "Severity", "Status", "Source", "Id", "Alarm")
-_SIZES: Final = (19, 8, 12, 10, 10, 0)
 
 
 class Lines:
-    """Makes lines; the first one has the names of the columns above it."""
+    """Makes lines; the first one has the names of the columns above it.
 
-    def __init__(self, console: Console | None = None) -> None:
+    Args:
+        console: What they are for; None: this process's stdout.
+        id_size: Characters that the platform's ids have.
+    """
+
+    def __init__(self, console: Console | None = None, *, id_size: int = 10) -> None:
+        self._sizes = (19, 8, 12, id_size, id_size, 0)
         self._console = console or Console(highlight=False, markup=False, emoji=False)
         self._begun = False
 
@@ -44,7 +49,7 @@ class Lines:
 
     def _line(self, cells: tuple[str, ...], styles: tuple[str, ...]) -> bytes:
         line = Text(no_wrap=True, overflow="ellipsis")
-        for cell, size, style in zip(cells, _SIZES, styles, strict=True):
+        for cell, size, style in zip(cells, self._sizes, styles, strict=True):
             line.append(cell, style)
             line.append(" " * (max(0, size - len(cell)) + 1) if size else "")
         if not self._console.is_terminal:

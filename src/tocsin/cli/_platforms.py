@@ -37,11 +37,13 @@ class Dialect(Protocol):
         example: A base URL.
         variables: The environment variable of each connection option that has one.
         ask: Which credentials to give.
+        id_size: Characters that its ids have.
     """
 
     example: str
     variables: Mapping[str, str]
     ask: str
+    id_size: int
 
     def make_client(
         self, options: Connection, environ: Mapping[str, str], *, anonymous: bool, **settings: Any

@@ -51,6 +51,7 @@ class _Dialect:
         "auth": "XPROTECT_AUTH",
     }
     ask = "give --user and --password-file (or XPROTECT_USER and XPROTECT_PASSWORD), or --token-file"
+    id_size = 36
 
     def make_client(
         self, options: Connection, environ: Mapping[str, str], *, anonymous: bool, **settings: Any
