@@ -66,8 +66,9 @@ class Platform:
         if self.name == "xprotect":
             domain = f"DOMAIN\\{self.user}"
             vms = XProtectEmulator(
-                user=self.user, password=self.password, windows_user=domain, cameras=CAMERAS
-            )
+                user=self.user, password=self.password, windows_user=domain, client_secret=self.password,
+                cameras=CAMERAS,
+            )  # fmt: skip
             return vms, f"XProtect {vms.version}, users {self.user} and {domain}, {CAMERAS} cameras"
         tenant = Emulator(tenant=self.tenant, user=self.user, password=self.password, profile=self.profile)
         for number, name in DEVICES.items():
