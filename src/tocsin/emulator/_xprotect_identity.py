@@ -100,7 +100,7 @@ class Identity:
     def _windows(self, exchange: Exchange) -> Reply:
         if self._gate is None:
             raise TokenError("unsupported_grant_type")
-        if exchange.path != LOGIN:  # the gateway hands no handshake through
+        if exchange.path.lower() != LOGIN.lower():  # the gateway hands no handshake through
             raise ApiError(401, "Unauthorized")
         return self._granted(self._gate.step(exchange.client, exchange.headers.get("authorization")))
 

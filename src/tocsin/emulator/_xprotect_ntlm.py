@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import struct
 import tempfile
 import threading
 from collections import OrderedDict
@@ -29,6 +30,9 @@ _STORE: Final = "NTLM_USER_FILE"
 _UNDER_WAY: Final = 1000  # handshakes
 _environment = threading.Lock()  # emulators on other threads change it too
 _OFFERED: Final = ("Negotiate", "NTLM")
+_LAST: Final = b"NTLMSSP\0\x03\0\0\0"
+_HEAD: Final = 64  # bytes before what its fields point to
+_UNICODE: Final = 1
 
 
 class NtlmGate:
@@ -70,6 +74,7 @@ class NtlmGate:
         key = tuple(connection)
         context = self._contexts.pop(key, None)
         protocol = scheme.lower()
+        token = b""
         try:
             token = base64.b64decode(text, validate=True)
             with self._credentials():
@@ -78,6 +83,8 @@ class NtlmGate:
                 answer = context.step(token)
         except Exception as error:  # noqa: BLE001 - pyspnego raises anything at bytes that are no message
             _log.debug("a handshake failed: %s", type(error).__name__)
+            if context is not None and (account := self._access.find("windows", _claimed(token))):
+                self._access.wrong(account)
             raise _challenge(*_OFFERED) from None
         if not context.complete:
             while len(self._contexts) >= _UNDER_WAY:
@@ -124,6 +131,20 @@ def _parts(name: str) -> tuple[str, str]:
 def _is_first(token: bytes) -> bool:
     """Whether a client begins anew: NTLM's first message, or SPNEGO's."""
     return token.startswith((b"NTLMSSP\0\x01", b"\x60"))
+
+
+def _claimed(token: bytes) -> str:
+    r"""Whom NTLM's last message names, as `DOMAIN\user`; empty if it is no such message."""
+    message = token[token.find(_LAST) :] if _LAST in token else b""
+    if len(message) < _HEAD:
+        return ""
+    (flags,) = struct.unpack_from("<I", message, 60)
+    parts = []
+    for place in (28, 36):  # the domain's length and offset, and the user's
+        length, _room, start = struct.unpack_from("<HHI", message, place)
+        code = "utf-16-le" if flags & _UNICODE else "latin-1"
+        parts.append(message[start : start + length].decode(code, "replace"))
+    return "\\".join(parts)
 
 
 def _challenge(*offers: str) -> ApiError:

@@ -110,6 +110,24 @@ async def test_a_right_password_forgives_wrong_ones():
             assert (await operator.log_in()).status_code == 200
 
 
+@pytest.mark.parametrize("scheme", ["NTLM", "Negotiate"])
+async def test_wrong_windows_passwords_lock_the_account_out_until_it_is_unlocked(scheme):
+    emulator = XProtectEmulator(settings=XProtectSettings(lock_after=2))
+    async with reaching(emulator) as operator:
+        for password, status in (
+            ("wrong", 401),
+            ("demo", 200),
+            ("wrong", 401),
+            ("wrong", 401),
+            ("demo", 401),
+        ):
+            reply = await handshake(operator.http, "domain\\Demo", password, scheme=scheme)
+            assert reply.status_code == status
+        assert (await operator.log_in()).status_code == 200  # the basic user is another one
+        emulator.access.unlock("DOMAIN\\demo")
+        assert (await handshake(operator.http, scheme=scheme)).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("form", "error"),
     [
@@ -194,10 +212,12 @@ def authorization(scheme, token):
 
 
 @pytest.mark.parametrize("scheme", ["NTLM", "Negotiate"])
-@pytest.mark.parametrize("user", ["DOMAIN\\demo", "domain\\DEMO"])
-async def test_a_windows_user_logs_in_on_one_connection(scheme, user):
+@pytest.mark.parametrize(
+    ("user", "path"), [("DOMAIN\\demo", WINDOWS), ("domain\\DEMO", "/idp/Connect/Token")]
+)
+async def test_a_windows_user_logs_in_on_one_connection(scheme, user, path):
     async with reaching(XProtectEmulator()) as operator:
-        reply = await handshake(operator.http, user, scheme=scheme)
+        reply = await handshake(operator.http, user, scheme=scheme, path=path)
         assert reply.status_code == 200, reply.text
         operator.http.headers["Authorization"] = f"Bearer {reply.json()['access_token']}"
         assert (await operator.get("/alarms")).status_code == 200
