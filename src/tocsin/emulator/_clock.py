@@ -72,7 +72,8 @@ def utc_now() -> datetime:
 def ticks_text(ticks: int) -> str:
     """An instant as .NET writes it, with seven digits: `2026-03-01T09:00:00.6112345Z`."""
     seconds, rest = divmod(ticks, TICKS)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:07d}Z"
+    moment = _EPOCH + timedelta(seconds=seconds)
+    return f"{moment.replace(tzinfo=None).isoformat()}.{rest:07d}Z"  # years with all their digits: sortable
 
 
 class Clock:

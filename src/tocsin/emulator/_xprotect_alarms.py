@@ -82,10 +82,10 @@ def draft(body: Mapping[str, Any], site: Site, now: int) -> tuple[dict[str, Any]
     if not isinstance(name, str) or not name.strip():
         raise bad("The name of the alarm is missing", "name")
     path, camera = _source(body.get("source"), site)
-    time = now
+    time = ticks_text(now)
     if body.get("time") is not None:
         try:
-            time = to_ticks(body["time"])
+            time = ticks_text(to_ticks(body["time"]))
         except (ValueError, OverflowError):
             raise bad("The time is not a valid date and time", "time") from None
     doc = {
@@ -93,7 +93,7 @@ def draft(body: Mapping[str, Any], site: Site, now: int) -> tuple[dict[str, Any]
         "message": _text(body, "message") or "",
         "source": path,
         "cameraId": camera,
-        "time": ticks_text(time),
+        "time": time,
         "lastUpdatedTime": ticks_text(now),
         "state": site.state(1),
         "priority": _level(body, "priority", site.priorities) or site.priorities[-1],

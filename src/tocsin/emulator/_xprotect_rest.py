@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from tocsin.emulator._clock import ticks_text
 from tocsin.emulator._http import Exchange, Reply, Routes
@@ -173,7 +174,10 @@ def page_of(
     made: dict[str, Any] = {"array": rows[: query.size]}
     if len(rows) > query.size and settings.next_link != "absent":
         prefix = exchange.path if settings.next_link == "right" else exchange.path.removeprefix("/api")
-        made["_links"] = {"next": f"{prefix}?page={query.page + 1}&size={query.size}"}
+        rest = [(name, value) for name, values in exchange.params.items() for value in values]
+        rest = [pair for pair in rest if pair[0] not in {"page", "size"}]
+        place = urlencode([*rest, ("page", query.page + 1), ("size", query.size)])
+        made["_links"] = {"next": f"{prefix}?{place}"}
     return Reply(200, dump(made))
 
 

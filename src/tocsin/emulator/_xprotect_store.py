@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tocsin.emulator._xprotect_settings import XProtectSettings
 
 _STATES_KEPT: Final = 20  # past states of one alarm, for reads that lag
+_HISTORY_KEPT: Final = 1000  # entries for one alarm
 _VOLATILE: Final = frozenset({"data", "lastUpdatedTime"})
 
 
@@ -262,7 +263,9 @@ class XProtectStore:
             "priority": doc["priority"], "assignedTo": doc["assignedTo"],
             "reasonForClosing": reason,
         }  # fmt: skip
-        self._history.setdefault(alarm.id, []).append(entry)
+        history = self._history.setdefault(alarm.id, [])
+        history.append(entry)
+        del history[:-_HISTORY_KEPT]
         return self._write("UPDATE", doc, alarm.data, alarm)
 
     def find(self, id: str) -> Alarm:
@@ -335,10 +338,10 @@ class XProtectStore:
 
     def _trigger(self, definition: Mapping[str, Any], event: Event, source: str) -> None:
         kind = self.site.items["eventTypes"][event.type]
-        category = definition.get("category")
+        chosen = {key: definition.get(key) for key in ("priority", "category")}
         body = {
             "name": definition["name"], "message": kind["name"], "source": source,
-            "priority": definition.get("priority"), "category": None if category == EMPTY else category,
+            **{key: id for key, id in chosen.items() if id != EMPTY},
         }  # fmt: skip
         self.submit(body)
 
@@ -351,8 +354,8 @@ class XProtectStore:
         past = before
         for _ in range(_STATES_KEPT):
             past = past.before if past is not None else None
-        if past is not None:
-            past.before = None
+        if past is not None and past.before is not None:
+            past.visible, past.before = past.before.visible, None  # older reads end here, and find something
         self.ledger.append(self._clock.now(), action, alarm.id, doc, silent=False)
         self._tell(AlarmNotice(action, alarm.id, alarm))
         return alarm

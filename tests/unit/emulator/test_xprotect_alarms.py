@@ -49,16 +49,17 @@ async def test_what_the_vendors_sample_does():
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", alarm["time"])
         assert alarm["state"]["level"] == 1
         assert "description" in alarm["data"]
-        state = (await operator.array("/alarmStates"))[0]
-        priority = (await operator.array("/alarmPriorities"))[-1]
-        patched = await operator.patch(
-            alarm["id"], {**FIVE, "state": state["id"], "priority": priority["id"]}
-        )
-        assert patched.status_code == 202
-        assert patched.json()["data"]["priority"] == priority
-        [listed] = await operator.array("/alarms", page=0, size=10)
-        assert "data" not in listed
-        assert listed["id"] == alarm["id"]
+        states = await operator.array("/alarmStates")
+        priorities = await operator.array("/alarmPriorities")
+        for state, priority in ((states[0], priorities[-1]), (states[1], priorities[0])):
+            patched = await operator.patch(
+                alarm["id"], {**FIVE, "state": state["id"], "priority": priority["id"]}
+            )
+            assert patched.status_code == 202
+            [listed] = await operator.array("/alarms", page=0, size=10)
+            assert listed == patched.json()["data"]
+            assert "data" not in listed
+            assert (listed["id"], listed["state"], listed["priority"]) == (alarm["id"], state, priority)
 
 
 async def test_states_have_other_ids_on_another_server_and_the_same_levels():
@@ -95,6 +96,8 @@ async def test_a_source_that_is_no_camera_or_none_at_all_has_the_empty_camera():
         ({"name": "n", "source": 7}, "source"),
         ({"name": "n", "message": []}, "message"),
         ({"name": "n", "time": "yesterday"}, "time"),
+        ({"name": "n", "time": "9999-12-31T23:59:59-14:00"}, "time"),
+        ({"name": "n", "time": "0001-01-01T00:00:00+14:00"}, "time"),
         ({"name": "n", "priority": GUID}, "priority"),
         ([], None),
         ("text", None),
@@ -136,6 +139,27 @@ async def test_a_write_is_seen_when_its_time_has_come():
         assert (await operator.data(f"/alarms/{made['id']}"))["state"]["level"] == 1
         emulator.clock._source.pass_(2)
         assert (await operator.data(f"/alarms/{made['id']}"))["state"]["level"] == 11
+
+
+async def test_an_alarm_stays_visible_through_many_changes_that_are_not_yet():
+    emulator = vms(visible_after=2)
+    async with operating(emulator) as operator:
+        made = (await operator.post("/alarms", {"name": "n"})).json()["data"]
+        emulator.clock._source.pass_(2)
+        for number in range(50):
+            await operator.patch(made["id"], {"assignedTo.displayName": f"J{number}"})
+            assert await operator.names() == ["n"]
+        emulator.clock._source.pass_(2)
+        assert (await operator.data(f"/alarms/{made['id']}"))["assignedTo"] == {"displayName": "J49"}
+
+
+async def test_old_times_come_in_order():
+    emulator = vms()
+    for year in ("0987", "1970", "2026", "9999"):
+        emulator.store.create({"name": year, "time": f"{year}-01-01T00:00:00Z"})
+    async with operating(emulator) as operator:
+        assert await operator.names(orderBy="asc:'time'") == ["0987", "1970", "2026", "9999"]
+        assert await operator.names(time="lt:'1971-01-01'") == ["1970", "0987"]
 
 
 async def test_stale_reads_show_what_was():
@@ -286,16 +310,20 @@ async def test_filters_by_the_time_of_the_last_change_are_not_known_to_exist():
 @pytest.mark.parametrize(("kind", "status"), [("wrong", 404), ("right", 200), ("absent", None)])
 async def test_the_link_to_the_next_page_may_lead_nowhere(kind, status):
     emulator = vms(next_link=kind)
-    for _ in range(5):
-        emulator.store.create()
+    for number in range(6):
+        emulator.store.create({"name": f"A{number} & B" if number else "other"})
     async with operating(emulator) as operator:
-        first = (await operator.get("/alarms", size=2)).json()
+        query = {"name": "contains:' & B'", "orderBy": "asc:'time'", "size": 2}
+        first = (await operator.get("/alarms", **query)).json()
         assert len(first["array"]) == 2
         if status is None:
             assert "_links" not in first
         else:
-            assert (await operator.http.get(first["_links"]["next"])).status_code == status
-        assert "_links" not in (await operator.get("/alarms", size=2, page=2)).json()
+            followed = await operator.http.get(first["_links"]["next"])
+            assert followed.status_code == status
+            if status == 200:
+                assert [alarm["name"] for alarm in followed.json()["array"]] == ["A3 & B", "A4 & B"]
+        assert "_links" not in (await operator.get("/alarms", **query, page=2)).json()
 
 
 async def test_times_rise_though_the_clock_stands_still():
