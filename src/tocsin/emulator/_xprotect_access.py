@@ -186,7 +186,11 @@ class XProtectAccess:
         return self.issue(self._accounts[login, name.casefold()], lifetime)
 
     def expire_tokens(self, token: str | None = None) -> int:
-        """Let a token expire, or all; how many there were."""
+        """Let a token expire, or all; how many there were.
+
+        Raises:
+            KeyError: There is no such token.
+        """
         now = self._clock.now_ms()
         chosen = self._tokens.values() if token is None else [self._tokens[token]]
         for each in list(chosen):

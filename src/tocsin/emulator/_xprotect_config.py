@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from tocsin.emulator._errors import too_many
 from tocsin.emulator._http import Exchange, Reply, Routes
 from tocsin.emulator._json import dump
 from tocsin.emulator._xprotect_errors import absent, bad, no_right
 from tocsin.emulator._xprotect_query import read_query
 from tocsin.emulator._xprotect_rest import BASE, body_of, data_reply, page_of
-from tocsin.emulator._xprotect_site import COLLECTIONS
+from tocsin.emulator._xprotect_site import COLLECTIONS, EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from tocsin.emulator._xprotect_access import Account
     from tocsin.emulator._xprotect_query import Kind
     from tocsin.emulator._xprotect_settings import XProtectSettings
+    from tocsin.emulator._xprotect_site import Item
     from tocsin.emulator._xprotect_store import XProtectStore
 
+_DEFINITIONS: Final = 1000
 _FIELDS: dict[str, Kind] = {
     "id": "guid", "name": "text", "displayName": "text", "generatorType": "text"
 }  # fmt: skip
@@ -54,20 +57,17 @@ class ConfigRest:
     def define(self, exchange: Exchange, account: Account) -> Reply:
         """A new alarm definition."""
         _administers(account)
-        body = dict(body_of(exchange))
-        name = body.pop("name", None)
-        if not isinstance(name, str) or not name:
-            raise bad("The name is missing", "name")
-        if str(body.get("eventType", "")).lower() not in self._site.items["eventTypes"]:
-            raise bad("The event type is not known", "eventType")
-        made = self._site.add("alarmDefinitions", name, **{"enabled": True, **_without_ids(body)})
+        body = self._checked({"name": None, "eventType": None, **body_of(exchange)})
+        if len(self._site.items["alarmDefinitions"]) >= _DEFINITIONS:
+            raise too_many("alarm definitions")
+        made = self._site.add("alarmDefinitions", body["name"], **{"enabled": True, **body})
         return Reply(201, dump({"result": {"path": {"type": "alarmDefinitions", "id": made["id"]}, **made}}))
 
     def redefine(self, exchange: Exchange, account: Account, id: str) -> Reply:
         """A changed alarm definition."""
         _administers(account)
         item = self._site.find("alarmDefinitions", id)
-        item.update(_without_ids(body_of(exchange)))
+        item.update(self._checked(body_of(exchange)))
         return data_reply(item)
 
     def undefine(self, _exchange: Exchange, account: Account, id: str) -> Reply:
@@ -77,10 +77,24 @@ class ConfigRest:
         del self._site.items["alarmDefinitions"][item["id"]]
         return Reply(200, dump({"state": "Success"}))
 
+    def _checked(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        site = self._site
+        known: dict[str, Callable[[Any], object]] = {
+            "name": lambda value: isinstance(value, str) and value.strip(),
+            "eventType": lambda value: str(value).lower() in site.items["eventTypes"],
+            "sourceList": lambda value: isinstance(value, list),
+            "priority": lambda value: _is_one(value, site.priorities),
+            "category": lambda value: _is_one(value, site.categories),
+        }
+        for key, holds in known.items():
+            if key in body and not holds(body[key]):
+                raise bad(f"{key} is missing or wrong", key)
+        return {key: value for key, value in body.items() if key not in {"id", "relations"}}
+
     def _list(self, name: str) -> Callable[[Exchange, Account], Reply]:
         def show(exchange: Exchange, account: Account) -> Reply:
             settings = self._settings
-            query = read_query(exchange.params, _FIELDS, size=10_000, size_max=10_000)
+            query = read_query(exchange.params, _FIELDS, size=10_000, size_max=10_000, bare=True)
             disabled = "disabled" in exchange.params
             items = [
                 item
@@ -110,5 +124,5 @@ def _administers(account: Account) -> None:
         raise no_right("change the configuration")
 
 
-def _without_ids(body: Any) -> dict[str, Any]:
-    return {key: value for key, value in body.items() if key not in {"id", "relations"}}
+def _is_one(id: object, choices: Sequence[Item]) -> bool:
+    return id == EMPTY or (isinstance(id, str) and id.lower() in [choice["id"] for choice in choices])

@@ -27,9 +27,7 @@ def vms_actions(emulator: XProtectEmulator) -> Mapping[str, Callable[[Mapping[st
     """By the name in `do`."""
     store, access = emulator.store, emulator.access
     return {
-        "expire_tokens": lambda body: access.expire_tokens(
-            None if body.get("token") is None else text(body, "token")
-        ),
+        "expire_tokens": lambda body: _expire_tokens(emulator, body),
         "revoke_tokens": lambda _body: access.revoke_tokens(),
         "forget_sessions": lambda body: emulator.forget_sessions(tell=flag(body, "tell", default=True)),
         "issue_token": lambda body: _issue_token(emulator, body),
@@ -46,6 +44,13 @@ def vms_actions(emulator: XProtectEmulator) -> Mapping[str, Callable[[Mapping[st
             text(body, "type"), None if body.get("source") is None else text(body, "source")
         ),
     }
+
+
+def _expire_tokens(emulator: XProtectEmulator, body: Mapping[str, Any]) -> int:
+    try:
+        return emulator.access.expire_tokens(None if body.get("token") is None else text(body, "token"))
+    except KeyError:
+        raise RefusedError(404, "emulator/noToken", "There is no such token") from None
 
 
 def _issue_token(emulator: XProtectEmulator, body: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ class EventLog:
         event = Event(
             self._site.guid(), self._number, kind["id"], path, ticks_text(self._newest),
             None if group == EMPTY else group, dict(data) if data else None,
-            stored=kind["generatorType"] == "External",
+            stored=kind["generatorType"] == "External" and self._settings.event_retention > 0,
         )  # fmt: skip
         if event.stored:
             self._kept.append(event)

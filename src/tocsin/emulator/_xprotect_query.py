@@ -11,7 +11,7 @@ from tocsin.emulator._clock import ticks_text, to_ticks
 from tocsin.emulator._xprotect_errors import bad
 
 Kind = Literal["text", "guid", "time", "number"]
-_TERM: Final = re.compile(r"(?:([A-Za-z]+):)?(?:'((?:[^']|'')*)'|(-?\d+))(,|$)", re.DOTALL)
+_TERM: Final = re.compile(r"(?:([A-Za-z]+):)?(?:'((?:[^']|'')*)'|([^',]+))(,|$)", re.DOTALL)
 _ORDER: Final = re.compile(r"(?:(asc|desc):)?'?([A-Za-z.]+)'?$")
 _TAKES: Final[Mapping[Kind, frozenset[str]]] = {
     "text": frozenset({"equals", "notEquals", "startsWith", "contains", "oneOf"}),
@@ -75,7 +75,12 @@ class Query:
 
 
 def read_query(
-    params: Mapping[str, list[str]], fields: Mapping[str, Kind], *, size: int, size_max: int
+    params: Mapping[str, list[str]],
+    fields: Mapping[str, Kind],
+    *,
+    size: int,
+    size_max: int,
+    bare: bool = False,
 ) -> Query:
     """Read a query.
 
@@ -84,6 +89,7 @@ def read_query(
         fields: What can be filtered by, and what kind of value it has.
         size: Objects on a page by default.
         size_max: The most.
+        bare: Whether texts need no quotes, as public clients send them to the Config REST API.
 
     Raises:
         ApiError: 400.
@@ -101,13 +107,13 @@ def read_query(
         elif name == "orderBy":
             order = _order(values[-1], fields)
         elif name in fields:
-            tests += [test for value in values for test in read_filter(name, value, fields[name])]
+            tests += [test for value in values for test in read_filter(name, value, fields[name], bare)]
         else:
             raise bad(f"It is not possible to filter by {name:.60}", name[:60])
     return Query(page, wanted, "include" in params, tuple(tests), order)
 
 
-def read_filter(name: str, text: str, kind: Kind) -> list[Callable[[Document], bool]]:
+def read_filter(name: str, text: str, kind: Kind, bare: bool = False) -> list[Callable[[Document], bool]]:
     """The tests in a filter such as `gt:'…',lt:'…'`.
 
     Raises:
@@ -117,7 +123,7 @@ def read_filter(name: str, text: str, kind: Kind) -> list[Callable[[Document], b
     groups: list[tuple[str, list[Any]]] = []
     while place < len(text) or not groups:
         match = _TERM.match(text, place)
-        if match is None or (match[4] == "," and match.end() == len(text)):
+        if match is None or (match[4] == "," and match.end() == len(text)) or not (bare or _quoted(match)):
             raise bad(f"The filter cannot be read: {text:.100}", name)
         value = _typed(name, match[2].replace("''", "'") if match[2] is not None else match[3], kind)
         if match[1] is None and operator == "oneOf":
@@ -137,6 +143,10 @@ def value_of(document: Document, field: str) -> Any:
     for part in field.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def _quoted(match: re.Match[str]) -> bool:
+    return match[3] is None or match[3].removeprefix("-").isdigit()
 
 
 def _test(name: str, kind: Kind, operator: str, values: list[Any]) -> Callable[[Document], bool]:

@@ -96,7 +96,7 @@ class Site:
         """A new id."""
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
-    def add(self, collection: str, name: str, *, id: str | None = None, **more: Any) -> Item:
+    def add(self, collection: str, name: str, /, *, id: str | None = None, **more: Any) -> Item:
         """Add an object."""
         key = (id or self.guid()).lower()
         kind = "hardware" if collection == "cameras" else None

@@ -1,5 +1,7 @@
 """The emulated Events REST API and configuration, sessions of alarms, faults and the HTTP control."""
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 from emulator_vms import BASE, detail, operating, reaching
@@ -7,6 +9,8 @@ from emulator_vms import BASE, detail, operating, reaching
 from tocsin.emulator import Fault, ThrottleSettings, XProtectEmulator, XProtectSettings
 from tocsin.testing import in_process
 
+EMPTY = "00000000-0000-0000-0000-000000000000"
+START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 MOTION = "6eb95dd6-7ccc-4bce-99f8-af0d0b582d77"
 BUILT_IN = {
     "85867627-b287-4439-9e55-a63701e1715b",
@@ -128,9 +132,26 @@ async def test_a_definition_makes_alarms_of_the_events_of_its_sources():
         assert emulator.store.count == 1
         assert (await operator.http.delete(path)).status_code == 200
         assert (await operator.http.get(path)).status_code == 404
-        assert (
-            await operator.post("/alarmDefinitions", {"name": "x", "eventType": "none"})
-        ).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": 5}, {"name": ""}, {"eventType": "none"}, {"eventType": None}, {"sourceList": 5},
+        {"priority": "none"}, {"category": 1},
+    ],
+)  # fmt: skip
+async def test_a_definition_that_would_make_no_alarm_is_refused(wrong):
+    emulator = XProtectEmulator()
+    [camera, *_] = emulator.store.site.items["cameras"]
+    good = {"name": "Motion", "eventType": MOTION.upper(), "category": EMPTY, "collection": "x", "self": 1}
+    async with operating(emulator) as operator:
+        assert (await operator.post("/alarmDefinitions", {**good, **wrong})).status_code == 400
+        made = (await operator.post("/alarmDefinitions", good)).json()["result"]["id"]
+        changed = await operator.http.put(f"{BASE}/alarmDefinitions/{made}", json=wrong)
+        assert changed.status_code == 400
+        emulator.store.raise_event(MOTION, f"cameras/{camera}")
+        assert await operator.names() == ["Motion"]
 
 
 async def test_a_session_tells_what_changed_since_it_was_asked():
@@ -210,7 +231,7 @@ async def test_it_is_controlled_over_http():
             {"do": "magic"}, {"do": "create_alarm", "alarm": {"source": "x"}}, {"do": "issue_token"},
             {"do": "issue_token", "user": "nobody"}, {"do": "raise_event", "type": "x"},
             {"do": "update_alarm", "id": kept["id"], "changes": {"state": 5}},
-            {"do": "remove_alarm", "id": "x"},
+            {"do": "remove_alarm", "id": "x"}, {"do": "expire_tokens", "token": "x"},
             {"do": "add_user", "name": "a:b", "password": "x", "login": "windows"},
         ):  # fmt: skip
             assert 400 <= (await act(**wrong))[1] < 500
@@ -224,3 +245,19 @@ async def test_it_goes_down_and_comes_up():
         assert emulator.servers[0].refusing
         emulator.come_up()
         assert not emulator.servers[0].refusing
+
+
+async def test_no_event_is_stored_without_retention():
+    emulator = XProtectEmulator(clock=lambda: START, settings=XProtectSettings(event_retention=0))
+    async with operating(emulator) as operator:
+        event = (await operator.post("/events", {"type": (await own_events(operator))[0]["id"]})).json()
+        assert await operator.array("/events") == []
+        assert (await operator.get(f"/events/{event['data']['id']}")).status_code == 404
+
+
+async def test_public_clients_filter_the_configuration_without_quotes():
+    emulator = XProtectEmulator()
+    async with operating(emulator) as operator:
+        for query, count in (("Camera 1", 1), ("contains:Camera", 3), ("notEquals:'Camera 2'", 2)):
+            assert len(await operator.array("/cameras", name=query)) == count
+        assert (await operator.get("/cameras", name="Camera '1")).status_code == 400
