@@ -67,18 +67,25 @@ def result(command: list[str], environment: dict[str, str]) -> Any:
 class EmulatorProcess:
     """`tocsin emulator` in a process of its own; a context manager.
 
+    Args:
+        options: More of its command line.
+
     Attributes:
         url: Where it listens.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.url = ""
+        self._options = options
         self._port = 0
         self._start()
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tocsin", "emulator", "--port", str(self._port), "--control"],
+            [
+                *(sys.executable, "-m", "tocsin", "emulator", "--port", str(self._port), "--control"),
+                *self._options,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

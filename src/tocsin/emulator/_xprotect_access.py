@@ -219,7 +219,7 @@ class XProtectAccess:
         if token is None:
             raise _unauthorized("The token is invalid: its signature could not be checked")
         if token.until <= self._clock.now_ms():
-            raise _unauthorized(f"The token expired at '{to_text(token.until)}'")
+            raise _unauthorized(f"The token is expired since '{to_text(token.until)}'")
         return token.account
 
 

@@ -54,7 +54,7 @@ class XProtectApp(App):
         headers = [("Content-Type", fault.content_type)] if fault.content_type else []
         if fault.retry_after is not None:
             headers.append(("Retry-After", fault.retry_after))
-        text = "The token expired" if fault.status == 401 else f"Status {fault.status} was ordered"
+        text = "The token is expired" if fault.status == 401 else f"Status {fault.status} was ordered"
         body = envelope(fault.status, text) if fault.body is None else fault.body.encode()
         return Reply(fault.status, body, headers=tuple(headers))
 
