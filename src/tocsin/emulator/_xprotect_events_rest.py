@@ -93,6 +93,10 @@ class EventsRest:
             raise bad("The data of the event is not an object", "data")
         return self._store.happen(kind, source, data).rest(data=False)
 
+    def rows(self, account: Account) -> list[dict[str, Any]]:
+        """The stored events that an account sees now, oldest first."""
+        return [event.rest(data=True) for event in reversed(self._seen(account))]
+
     def _seen(self, account: Account) -> list[Event]:
         return [
             event for event in self._store.events.stored() if account.sees(_camera(event.source))

@@ -131,6 +131,16 @@ class AlarmsRest:
             for state in self._store.site.states
         ])  # fmt: skip
 
+    def rows(self, account: Account) -> Sequence[dict[str, Any]]:
+        """The alarms that an account sees now, oldest first.
+
+        Raises:
+            ApiError: 403.
+        """
+        _need(account, "view")
+        seen = (alarm.doc for alarm in reversed(self._store.visible()))
+        return [doc for doc in seen if account.sees(doc["cameraId"])]
+
     def _seen(self, exchange: Exchange, account: Account, id: str) -> Alarm:
         _need(account, "view")
         alarm = self._store.seen(id, exchange.lag)

@@ -28,7 +28,7 @@ class XProtectSettings:
         patch_keys: `all`: a PATCH that lacks one of the five documented keys is answered 400.
         null_clears: Whether null in a PATCH clears what it names; else it is left alone.
         sessions: Whether `/alarmSessions` is there.
-        session_lifetime: A session that nobody asks for so long is forgotten.
+        session_lifetime: A session of it, or of `/eventSessions`, that nobody asks for so long is forgotten.
         closed_retention: Closed alarms vanish after so long; None: never.
         open_retention: Other alarms do.
         event_retention: Events of External types are kept for so long; all others are not stored.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tocsin.emulator._clock import TICKS, ticks_text
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 _STATES_KEPT: Final = 20  # past states of one alarm, for reads that lag
 _HISTORY_KEPT: Final = 1000  # entries for one alarm
 _VOLATILE: Final = frozenset({"data", "lastUpdatedTime"})
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmNotice:
-    """What a write to an alarm tells; `alarm` is None after it vanished."""
-
-    action: Action
-    id: str
-    alarm: Alarm | None
 
 
 class XProtectStore:
@@ -64,7 +54,6 @@ class XProtectStore:
         self._removed: deque[tuple[int, Alarm]] = deque(maxlen=10_000)
         self._history: dict[str, list[dict[str, Any]]] = {}
         self._snapshots: dict[str, list[dict[str, Any]]] = {}
-        self._watchers: list[Callable[[AlarmNotice], None]] = []
         self._swept = 0
         self.lock = threading.RLock()
         self.site = Site(rng)
@@ -223,19 +212,6 @@ class XProtectStore:
         with self.lock:
             return self.events.listen(listener)
 
-    def watch(self, watcher: Callable[[AlarmNotice], None]) -> Callable[[], None]:
-        """Have a watcher told of every write to an alarm, with the lock held.
-
-        Args:
-            watcher: Called with each, in order.
-
-        Returns:
-            What ends it.
-        """
-        with self.lock:
-            self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
-
     # What the routes do. All of it is called with the lock held.
 
     def submit(self, body: Mapping[str, Any]) -> Alarm:
@@ -357,7 +333,6 @@ class XProtectStore:
         if past is not None and past.before is not None:
             past.visible, past.before = past.before.visible, None  # older reads end here, and find something
         self.ledger.append(self._clock.now(), action, alarm.id, doc, silent=False)
-        self._tell(AlarmNotice(action, alarm.id, alarm))
         return alarm
 
     def _drop(self, alarm: Alarm) -> None:
@@ -366,11 +341,6 @@ class XProtectStore:
         self._snapshots.pop(alarm.id, None)
         self._removed.append((self._clock.now_ms(), alarm))
         self.ledger.append(self._clock.now(), "DELETE", alarm.id, None, silent=True)
-        self._tell(AlarmNotice("DELETE", alarm.id, None))
-
-    def _tell(self, notice: AlarmNotice) -> None:
-        for watcher in list(self._watchers):
-            watcher(notice)
 
     def _moment(self, lag: float | None) -> int:
         return self._clock.now_ms() - round((lag or 0) * 1000)

@@ -10,13 +10,13 @@ from tocsin.emulator._clock import Clock, utc_now
 from tocsin.emulator._http import Routes
 from tocsin.emulator._settings import Limits, ThrottleSettings
 from tocsin.emulator._xprotect_access import XProtectAccess
-from tocsin.emulator._xprotect_alarm_sessions import AlarmSessions
 from tocsin.emulator._xprotect_app import XProtectApp
 from tocsin.emulator._xprotect_config import ConfigRest
 from tocsin.emulator._xprotect_control import vms_actions, vms_state
 from tocsin.emulator._xprotect_event_sessions import SessionRules
 from tocsin.emulator._xprotect_events_rest import EventsRest
 from tocsin.emulator._xprotect_identity import Identity
+from tocsin.emulator._xprotect_list_sessions import ListSessions
 from tocsin.emulator._xprotect_live import LiveEvents
 from tocsin.emulator._xprotect_ntlm import NtlmGate
 from tocsin.emulator._xprotect_rest import AlarmsRest
@@ -92,7 +92,7 @@ class XProtectEmulator(BaseEmulator):
         button = self.store.add_user_event("Panic button")
         self.store.add_definition("Panic", button["id"])
         self._gate = NtlmGate(self.access) if settings.windows else None
-        self._sessions = AlarmSessions(self.store, self.clock, settings)
+        self._sessions: list[ListSessions] = []
         self._live = LiveEvents(
             self.store,
             SessionRules(
@@ -145,7 +145,8 @@ class XProtectEmulator(BaseEmulator):
 
     def forget(self) -> None:
         """Forget sessions, and the handshakes that are under way."""
-        self._sessions.forget()
+        for sessions in self._sessions:
+            sessions.forget()
         self._live.sessions.forget_all()
         if self._gate is not None:
             self._gate.forget()
@@ -162,9 +163,14 @@ class XProtectEmulator(BaseEmulator):
         routes = Routes()
         Identity(self.access, self._gate, self.settings, self.version).register(routes)
         if self.settings.gateway:
-            AlarmsRest(self.store, self.settings).register(routes)
-            EventsRest(self.store, self.settings).register(routes)
+            alarms, events = AlarmsRest(self.store, self.settings), EventsRest(self.store, self.settings)
+            alarms.register(routes)
+            events.register(routes)
+            more = (self.store.site.guid, self.clock, self.settings.session_lifetime)
+            self._sessions.append(ListSessions("event", events.rows, *more))
             if self.settings.sessions:
-                self._sessions.register(routes)
+                self._sessions.append(ListSessions("alarm", alarms.rows, *more))
+            for sessions in self._sessions:
+                sessions.register(routes)
             ConfigRest(self.store, self.settings).register(routes)
         return routes

@@ -1,6 +1,6 @@
 """The emulated Events REST API and configuration, sessions of alarms, faults and the HTTP control."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -10,13 +10,21 @@ from tocsin.emulator import Fault, ThrottleSettings, XProtectEmulator, XProtectS
 from tocsin.testing import in_process
 
 EMPTY = "00000000-0000-0000-0000-000000000000"
-START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 MOTION = "6eb95dd6-7ccc-4bce-99f8-af0d0b582d77"
 BUILT_IN = {
     "85867627-b287-4439-9e55-a63701e1715b",
     "77b1e70d-ba8d-4bb8-9ee8-43b09746d82a",
     "7605f8b0-7f5f-4432-b223-0bb2dc3f1f5c",
 }
+
+
+class Hands:
+    """A clock that is turned by hand."""
+
+    now = datetime(2026, 3, 1, 9, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 async def own_events(operator):
@@ -248,7 +256,7 @@ async def test_it_goes_down_and_comes_up():
 
 
 async def test_no_event_is_stored_without_retention():
-    emulator = XProtectEmulator(clock=lambda: START, settings=XProtectSettings(event_retention=0))
+    emulator = XProtectEmulator(clock=Hands(), settings=XProtectSettings(event_retention=0))
     async with operating(emulator) as operator:
         event = (await operator.post("/events", {"type": (await own_events(operator))[0]["id"]})).json()
         assert await operator.array("/events") == []
@@ -261,3 +269,23 @@ async def test_public_clients_filter_the_configuration_without_quotes():
         for query, count in (("Camera 1", 1), ("contains:Camera", 3), ("notEquals:'Camera 2'", 2)):
             assert len(await operator.array("/cameras", name=query)) == count
         assert (await operator.get("/cameras", name="Camera '1")).status_code == 400
+
+
+async def test_a_session_tells_which_events_came_and_went():
+    clock = Hands()
+    emulator = XProtectEmulator(clock=clock, settings=XProtectSettings(event_retention=30))
+    button = next(iter(emulator.store.site.items["userDefinedEvents"].keys() - BUILT_IN))
+    old = emulator.store.raise_event(button)["id"]
+    async with operating(emulator) as operator:
+        session = (await operator.post("/eventSessions", {})).json()["data"]["id"]
+        path = f"/eventSessions/{session}/events"
+        assert await operator.data(path) == {"addedToSession": [], "deletedFromSession": []}
+        clock.now += timedelta(seconds=31)
+        new = emulator.store.raise_event(button)["id"]
+        told = await operator.data(path)
+        assert ([event["id"] for event in told["addedToSession"]], told["deletedFromSession"]) == (
+            [new],
+            [old],
+        )
+        emulator.restart()
+        assert (await operator.get(path)).status_code == 404
