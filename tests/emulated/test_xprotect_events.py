@@ -107,3 +107,15 @@ async def test_names_and_hints():
             await client.events.trigger(button)
             await anyio.sleep(5)
             assert rung == before + 1
+
+
+async def test_a_session_that_the_server_forgot_without_a_word_is_noticed():
+    async with following() as (emulator, _, client), client.events.live() as stream:
+        assert emulator.forget_sessions(tell=False) == 1
+        emulator.store.raise_event(MOTION, cameras(emulator)[0])
+        with anyio.fail_after(330):
+            async for item in stream:
+                if isinstance(item, Gap):
+                    break
+            states = [await anext(stream) for _ in emulator.states()]
+        assert any(item.type == MOTION for item in states)

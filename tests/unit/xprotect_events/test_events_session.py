@@ -116,7 +116,7 @@ def test_a_session_is_started_and_subscribed_and_asks_for_the_state():
     assert talk.stands == [1]
     assert talk.all(Attached)[-1].complete
     assert talk.all(Busy)[-1] == Busy(None)
-    assert talk.session.deadline is None
+    assert talk.session.deadline == 400.0  # then it has been silent for too long
 
 
 def test_numbers_are_never_used_twice():
@@ -184,15 +184,14 @@ def test_where_a_session_is_resumed(handled, later, point):
 
 def test_a_session_that_the_server_forgot_is_a_new_one_and_a_gap():
     talk = Talk(state=True).attach().replies(200, states=[]).says(events=[event(1)])
-    talk.now = 130.0
-    talk.session.alive(130.0)
-    talk.breaks("cut")
+    talk.at(130.0).says(events=[event(1)])  # not for the first time, but it came
+    talk.at(150.0).breaks("cut")  # pings were answered until now: those prove nothing
     talk.now = 170.0
     talk.open().replies(201, sessionId="s2")
     assert talk.all(Missed) == []  # not before the new subscription stands
     talk.says(events=[event(2)]).replies(200)
     talk.says(events=[event(3)]).replies(200, states=[state_of(4)])
-    assert talk.all(Missed) == [Missed(130.0, 170.0, "cut")]
+    assert talk.all(Missed) == [Missed(120.0, 170.0, "cut")]
     kinds = [type(item) for item in talk.out[-8:] if not isinstance(item, Send | Busy)]
     assert kinds[-4:] == [Attached, Happened, Stand, Attached]
     assert talk.told == [1, 2, 3]
@@ -223,14 +222,47 @@ def test_a_session_whose_subscription_did_not_stand_is_not_resumed():
 
 def test_an_outage_over_several_sockets_is_one_gap_from_its_beginning():
     talk = Talk().attach()
-    talk.now = 200.0
-    talk.session.alive(200.0)
-    talk.breaks("first")
+    talk.at(190.0).says(events=[event(1)])
+    talk.at(200.0).breaks("first")
     for _ in range(3):
         talk.now += 50
         talk.open().replies(201, sessionId="s2").breaks("again")
     talk.open().replies(201, sessionId="s3").replies(200)
-    assert talk.all(Missed) == [Missed(200.0, 350.0, "first")]
+    assert talk.all(Missed) == [Missed(180.0, 350.0, "first")]
+
+
+def test_a_session_that_brings_nothing_for_long_has_to_prove_itself():
+    talk = Talk(quiet=60.0).attach().at(150.0).says(events=[event(1)])
+    assert talk.session.deadline == 210.0
+    assert talk.at(209.0).all(HangUp) == []
+    [end] = talk.at(210.0).all(HangUp)
+    assert not end.final
+    talk.breaks().open().replies(200, sessionId="s1")
+    assert talk.all(Missed) == []
+    assert talk.session.deadline == 270.0
+    talk.at(270.0).breaks("quiet").open().replies(201, sessionId="s2").replies(200)
+    assert talk.all(Missed) == [Missed(200.0, 270.0, "quiet")]  # since when it was gone, nobody knows
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_an_unreadable_event_that_is_replayed_happened_before_the_break_was_mended(eager):
+    talk = Talk().attach().at(150.0).says(events=[event(1)]).at(151.0).breaks()
+    talk.at(170.0).open()
+    if not eager:
+        talk.replies(200, sessionId="s1")
+    talk.says(events=[{"time": 3}])
+    if eager:
+        talk.replies(200, sessionId="s1")
+    assert talk.all(Missed)[0].since == 140.0
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_state_that_is_refused_is_asked_for_once_more_in_another_session(status):
+    talk = Talk(state=True).attach().replies(status)
+    assert [end.final for end in talk.all(HangUp)] == [False]
+    assert talk.breaks().open().sent[-1]["sessionId"] == ""
+    talk.replies(201, sessionId="s2").replies(200).replies(status)
+    assert talk.all(HangUp)[-1].final
 
 
 def test_a_resume_that_is_refused_outright_begins_anew_on_the_same_socket():
@@ -357,7 +389,7 @@ def test_what_answers_nothing_changes_nothing(frame):
     before = len(talk.out)
     talk.says(**frame)
     assert talk.out[before:] == []
-    assert talk.session.deadline is None
+    assert talk.session.awaits is None
 
 
 def test_a_complaint_about_no_command_in_particular_ends_the_connection():

@@ -173,7 +173,6 @@ class EventLine:
             now = current_time()
             for body in bodies:
                 session.received(body, now)
-            session.alive(min(channel.heard_at, now))
             session.tick(now)
             self._listener.on_alive()
             await self._do(channel)

@@ -24,6 +24,7 @@ from tocsin.errors import (
     RequestTimeoutError,
     ServerError,
     SubscriptionRefusedError,
+    TransportError,
 )
 from tocsin.xprotect.events._frames import encode_command, read_frame
 from tocsin.xprotect.events._memory import EventMemory
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["EventSession", "SessionTimes"]
 
 _RESUMED: Final = 200
+_TWICE: Final = 2
 _MOST_TOLD: Final = 100_000
 """Sources and state groups whose events are watched for while the state is read."""
 
@@ -58,6 +60,9 @@ class SessionTimes:
         state_within: For the state: a large site takes a minute or two.
         state_again: After a state that the server failed to tell. Events come meanwhile.
         window: So long the server keeps a session, and its events, after the connection broke.
+        quiet: Without any event for so long, the session is resumed on a new connection: only that tells
+            whether the server still knows it. One that was forgotten stays silent, and pings are answered.
+        lag: So long an event may be under way: gaps begin so much before the last one that came.
         remembered: So many events are told apart.
     """
 
@@ -65,6 +70,8 @@ class SessionTimes:
     state_within: float = 240.0
     state_again: float = 60.0
     window: float = 30.0
+    quiet: float = 300.0
+    lag: float = 10.0
     remembered: int = 20_000
 
 
@@ -96,7 +103,11 @@ class EventSession:
         self._state_due = state
         self._state_at: float | None = None
         self._told: dict[tuple[str, str], str] = {}
-        self._whole_at: float | None = None
+        self._now = 0.0
+        self._begun_at = 0.0  # the subscription stands since then
+        self._proved_at = 0.0  # an event came, or the server said that it knows the session
+        self._behind: tuple[float, float] | None = None  # resumed: told until, and until when it replays
+        self._state_refusals = 0
         self._lost: tuple[float, str] | None = None
         self._out: list[Output] = []
         self.duplicates = 0
@@ -105,7 +116,10 @@ class EventSession:
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do, unless a reply comes before."""
-        return self._state_at if self._asked is None else self._asked[2]
+        if self._asked is not None:
+            return self._asked[2]
+        times = [self._state_at, self._proved_at + self._times.quiet if self._attached else None]
+        return min((at for at in times if at is not None), default=None)
 
     @property
     def awaits(self) -> str | None:
@@ -119,10 +133,12 @@ class EventSession:
 
     def opened(self, now: float) -> None:
         """A socket stands."""
+        self._now = now
         self._ask(_Command.START, now, sessionId=self._id or "", eventId=self._resume_point(now))
 
     def received(self, body: bytes, now: float) -> None:
         """A message came."""
+        self._now = now
         try:
             frame = read_frame(body)
         except ProtocolError:
@@ -134,18 +150,16 @@ class EventSession:
             self._cannot_read(frame.unreadable, now)
         if frame.reply is not None:
             self._answered(frame.reply, now)
-        self.alive(now)
-
-    def alive(self, now: float) -> None:
-        """All that the server had sent until this instant is here."""
-        if self._attached and self._lost is None:
-            self._whole_at = max(now, self._whole_at or now)
 
     def tick(self, now: float) -> None:
-        """See whether a reply is overdue, or the state is to be asked for."""
+        """See whether a reply is overdue, the state is to be asked for, or nothing has come for too long."""
+        self._now = now
         if self._asked is None and self._state_at is not None and now >= self._state_at:
             self._ask_state(now)
-        if self._asked is None or now < self._asked[2]:
+        if self._asked is None:
+            self._doubt(now)
+            return
+        if now < self._asked[2]:
             return
         _, command, _ = self._asked
         within = self._times.state_within if command is _Command.STATE else self._times.reply_within
@@ -163,8 +177,8 @@ class EventSession:
         self._asked = None
         self._told.clear()
         self._state_at = None
-        if self._attached and self._whole_at is not None:
-            self._lost = (self._whole_at, cause)
+        if self._attached:
+            self._lost = (self._told_until(), cause)
         self._attached = False
 
     def handled(self, event: str) -> None:
@@ -180,7 +194,16 @@ class EventSession:
 
     # ── what the server says ─────────────────────────────────────────────────────────────────────────────
 
+    def _doubt(self, now: float) -> None:
+        """After a long silence, ask on a new connection whether the session is still known."""
+        if self._attached and now >= self._proved_at + self._times.quiet:
+            text = f"no event within {self._times.quiet:g} s"
+            self._hang_up(
+                TransportError(f"{text}: the session is resumed to prove that it stands", reason=text)
+            )
+
     def _happened(self, events: tuple[Row, ...], now: float) -> None:
+        self._proved_at = now
         fresh = self._memory.new(events, now)
         self.duplicates += len(events) - len(fresh)
         if self.awaits == _Command.STATE.value:
@@ -192,8 +215,19 @@ class EventSession:
 
     def _cannot_read(self, count: int, now: float) -> None:
         self.unreadable += count
-        if self._attached and self._whole_at is not None:
-            self._out.append(Missed(self._whole_at, now, "a message could not be read"))
+        if self._attached or self._lost is not None:  # which may be replayed before the reply says so
+            since = self._told_until() if self._lost is None else self._lost[0]
+            self._out.append(Missed(since, now, "a message could not be read"))
+
+    def _told_until(self) -> float:
+        """Until when all that happened is told.
+
+        Pings prove the connection only: if the session is gone, nobody knows since when. What a resumed
+        session replays is older than its arrival.
+        """
+        if self._behind is not None and self._now < self._behind[1]:
+            return self._behind[0]
+        return max(self._begun_at, self._proved_at - self._times.lag)
 
     def _answered(self, reply: Reply, now: float) -> None:
         asked = self._asked
@@ -212,7 +246,9 @@ class EventSession:
 
     def _started(self, reply: Reply, now: float) -> None:
         if reply.status == _RESUMED and self._id is not None and _same(reply.session, self._id):
-            self._lost = None
+            if self._lost is not None:
+                self._behind = (self._lost[0], now + self._times.window)
+                self._lost = None
             self._attach(now, resumed=True)
         elif reply.good:
             self._id, self._new_id = None, reply.session
@@ -236,11 +272,12 @@ class EventSession:
         if self._lost is not None:
             self._out.append(Missed(self._lost[0], now, self._lost[1]))
             self._lost = None
+        self._begun_at, self._behind = now, None
         self._attach(now, resumed=False)
 
     def _attach(self, now: float, *, resumed: bool) -> None:
         self._attached = True
-        self._whole_at = now
+        self._proved_at = now
         self._out.append(Attached(resumed, complete=not self._state_due))
         if self._state_due:
             self._ask_state(now)
@@ -253,13 +290,17 @@ class EventSession:
     def _stated(self, reply: Reply, now: float) -> None:
         self._out.append(Busy(None))
         if _is_final(reply):
-            self._hang_up(_refusal("getState", reply), final=True)
+            # Perhaps only because the session is no more: another one shows it.
+            self._id = None
+            self._state_refusals += 1
+            final = reply.status == 403 or self._state_refusals >= _TWICE
+            self._hang_up(_refusal("getState", reply), final=final)
             return
         if not reply.good or reply.states is None:  # no reason to give up the events
             self._told.clear()
             self._state_at = now + self._times.state_again
             return
-        self._state_due = False
+        self._state_due, self._state_refusals = False, 0
         told, self._told = self._told, {}
         # What has happened since it was asked for is told already, and may be later than what was read.
         states = tuple(row for row in reply.states if row.key not in told or row.time > told[row.key])
