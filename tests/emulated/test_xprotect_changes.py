@@ -83,6 +83,24 @@ async def test_a_server_whose_clock_is_an_hour_off(hours):
             assert len(seen.changes) == 7
 
 
+@pytest.mark.parametrize("spelled", [str.upper, "alarms/{}".format])
+async def test_an_id_that_a_read_spells_in_another_way_than_lists(spelled):
+    async with vms() as site, site.client() as client:
+        one = site.add()
+        await anyio.sleep(1000)  # no look shows it any more
+        async with following(client.alarms.changes(snapshot=True)) as seen:
+            fault = Fault(
+                "body",
+                path=f"/api/rest/v1/alarms/{one}",
+                rewrite=lambda body: body.replace(one.encode(), spelled(one).encode()),
+                times=None,
+            )
+            site.emulator.faults.add(fault)
+            site.emulator.store.close(one)
+            assert await until(lambda: len(seen.changes) == 2, 40)
+            assert (seen.changes[-1]["id"], seen.changes[-1]["alarm"]["state"]["level"]) == (one, CLOSED)
+
+
 @pytest.mark.parametrize("count", [4, 30])
 async def test_gone_and_lost_rights(count):
     settings = XProtectSettings(token_lifetime=20_000)

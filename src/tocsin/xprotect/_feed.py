@@ -158,7 +158,8 @@ class AlarmFeed:
             if error.error is not None:
                 return Missing()
             raise
-        return OneAnswer(observe(read_alarm(raw), raw, levels=self._scope.levels))
+        observed = observe(read_alarm(raw), raw, levels=self._scope.levels)
+        return OneAnswer(observed._replace(id=read.id))  # it may be spelled in another way than lists do
 
     async def _check(self) -> Checked:
         """Whether the user may still view alarms.
