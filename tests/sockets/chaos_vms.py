@@ -1,4 +1,4 @@
-"""Who takes part in chaos around XProtect: an emulated site, its operators and cameras, a client in a hurry."""
+"""Who takes part in chaos around XProtect: an emulated site, its operators, a client in a hurry."""
 
 from __future__ import annotations
 

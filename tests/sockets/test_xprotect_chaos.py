@@ -1,4 +1,4 @@
-"""Chaos on real sockets around XProtect ends with what the emulator has: no alarm and no event lost or twice."""
+"""Chaos on real sockets around XProtect ends with what the emulator has: nothing lost, nothing twice."""
 
 from __future__ import annotations
 

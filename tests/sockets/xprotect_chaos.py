@@ -1,4 +1,4 @@
-"""Chaos on real sockets around XProtect: its alarms and its events are followed through a proxy that misbehaves.
+"""Chaos on real sockets around XProtect: alarms and events are followed through a proxy that misbehaves.
 
     PYTHONPATH=tests python -m sockets.xprotect_chaos --seeds 20
 
@@ -210,16 +210,18 @@ HEAD = (
 )  # fmt: skip
 
 
+def _row(run: Run) -> tuple[Any, ...]:
+    return (
+        run.seed, run.loop, run.faults.total(), run.writes,
+        len(run.changes), len(run.gaps), len(run.lost), len(run.duplicated),
+        run.events, len(run.given), len(run.event_gaps), len(run.missed), len(run.repeated), len(run.states),
+        "never" if run.seconds is None else f"{run.seconds:.2f}",
+    )  # fmt: skip
+
+
 def table(runs: Iterable[Run]) -> str:
     """The runs as people read them."""
-    rows: list[tuple[Any, ...]] = [
-        (
-            run.seed, run.loop, run.faults.total(), run.writes, len(run.changes), len(run.gaps), len(run.lost),
-            len(run.duplicated), run.events, len(run.given), len(run.event_gaps), len(run.missed),
-            len(run.repeated), len(run.states), "never" if run.seconds is None else f"{run.seconds:.2f}",
-        )
-        for run in runs
-    ]  # fmt: skip
+    rows = [_row(run) for run in runs]
     widths = [max(len(str(row[i])) for row in (HEAD, *rows)) for i in range(len(HEAD))]
     return "\n".join(
         " ".join(str(cell).rjust(w) for cell, w in zip(row, widths, strict=True)) for row in (HEAD, *rows)

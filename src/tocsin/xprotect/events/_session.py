@@ -198,9 +198,7 @@ class EventSession:
         """After a long silence, ask on a new connection whether the session is still known."""
         if self._attached and now >= self._proved_at + self._times.quiet:
             text = f"no event within {self._times.quiet:g} s"
-            self._hang_up(
-                TransportError(f"{text}: the session is resumed to prove that it stands", reason=text)
-            )
+            self._hang_up(TransportError(f"{text}: is the session still known?", reason=text))
 
     def _happened(self, events: tuple[Row, ...], now: float) -> None:
         self._proved_at = now
