@@ -27,7 +27,7 @@ MOTION = ("6eb95dd6-7ccc-4bce-99f8-af0d0b582d77", "6f55a7a7-d21c-4629-ac18-af197
 
 LINE = LineSettings(
     channel=ChannelSettings(open_within=1.0, ping_every=0.4, pong_within=0.6, send_within=1.0),
-    session=SessionTimes(reply_within=1.0, state_within=2.0, state_again=0.3, quiet=2.0, lag=1.0),
+    session=SessionTimes(reply_within=1.0, state_within=2.0, state_again=0.3, quiet=2.0, lag=2.0),
 )
 
 FAULTS = (

@@ -160,7 +160,7 @@ async def run_seed(seed: int, loop: str, *, faults: int = 10) -> Run:
                 run.seconds = anyio.current_time() - began
                 await anyio.sleep(1.0)  # and it stays so
             judge(run, emulator, operators, seen)
-            run.ended = f"{changes.cause} / {events.cause}" if not quiet(changes, events) else ""
+            run.ended = "" if quiet(changes) else str(changes.cause)
             tasks.cancel_scope.cancel()
     run.writes, run.events = operators.writes, len(operators.raised)
     return run
@@ -247,7 +247,8 @@ def main() -> None:
     print(table(runs))
     for run in runs:
         if not run.good:
-            print(run.seed, run.ended, dict(run.faults), *run.lost[:3], *run.duplicated[:3], run.missed[:5])
+            print(run.seed, run.ended, dict(run.faults), *run.lost[:3], *run.duplicated[:3])
+            print([(one, str(at)) for one, at in run.missed[:9]], *run.event_gaps)
     print(
         f"{len(runs)} runs, {sum(run.faults.total() for run in runs)} faults, "
         f"{sum(run.writes for run in runs)} writes, {sum(len(run.lost) for run in runs)} lost, "

@@ -50,6 +50,7 @@ class Talk:
     """A session and what came of it; answers are given by hand."""
 
     def __init__(self, *, state: bool = False, **times) -> None:
+        times.setdefault("lag", 10.0)
         self.session = EventSession(FILTERS, state=state, times=SessionTimes(**times))
         self.out = []
         self.sent = []

@@ -62,7 +62,8 @@ class SessionTimes:
         window: So long the server keeps a session, and its events, after the connection broke.
         quiet: Without any event for so long, the session is resumed on a new connection: only that tells
             whether the server still knows it. One that was forgotten stays silent, and pings are answered.
-        lag: So long an event may be under way: gaps begin so much before the last one that came.
+        lag: So long an event may be under way before the connection counts as dead: gaps begin so much before
+            the last one that came.
         remembered: So many events are told apart.
     """
 
@@ -71,7 +72,7 @@ class SessionTimes:
     state_again: float = 60.0
     window: float = 30.0
     quiet: float = 300.0
-    lag: float = 10.0
+    lag: float = 30.0
     remembered: int = 20_000
 
 
