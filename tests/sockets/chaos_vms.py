@@ -143,7 +143,7 @@ def make_vms(seed: int) -> XProtectEmulator:
         rng=random.Random(seed),
         settings=XProtectSettings(
             discovery=("here", "absent", "internal")[seed % 3],
-            token_lifetime=(12.0, 3600.0)[seed // 2 % 2],
+            token_lifetime=(20.0, 3600.0)[seed // 2 % 2],
             visible_after=(0.0, 0.3)[seed // 4 % 2],
             page_size_max=(2000, 50)[seed // 3 % 2],
             resume_window=(30.0, 0.3)[seed // 5 % 2],
