@@ -258,7 +258,6 @@ async def test_without_the_right_to_view_alarms():
         {"source": []},
         {"source": "4711"},
         {"overflow": "block"},
-        {"sessions": True},
         {"snapshot": "some"},
         {"buffer": 0},
     ],

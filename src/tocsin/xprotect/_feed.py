@@ -1,4 +1,4 @@
-"""One stream's scope of alarms, read over REST; events wake it. It is a follower's `Platform`."""
+"""One stream's scope of alarms, read over REST; others say when. It is a follower's `Platform`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tocsin.xprotect._scope import Scope
     from tocsin.xprotect._window import Sender, Window
 
-    Wake = Callable[[Callable[[], None]], Attachment]
+    Wake = Callable[[Inlet[bytes]], Attachment]
 
 __all__ = ["PLATFORM", "AlarmFeed"]
 
@@ -64,7 +64,7 @@ class AlarmFeed:
         lookups: What the site calls its states.
         scope: Which alarms.
         site: The client's name.
-        wake: Has events call back; None: nothing wakes the stream.
+        wake: Attaches what says when to read; None: nothing wakes the stream.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class AlarmFeed:
         self._sizes: dict[tuple[object, ...], int] = {}
 
     def attach(self, inlet: Inlet[bytes]) -> Attachment | None:
-        """Have events wake the stream."""
-        return None if self._wake is None else self._wake(inlet.hint)
+        """Attach what wakes the stream."""
+        return None if self._wake is None else self._wake(inlet)
 
     def present(self, alarm: bytes) -> Alarm:
         """The alarm as users get it."""
@@ -158,7 +158,10 @@ class AlarmFeed:
             if error.error is not None:
                 return Missing()
             raise
-        observed = observe(read_alarm(raw), raw, levels=self._scope.levels)
+        alarm = read_alarm(raw)
+        if not self._scope.follows(alarm):
+            return Missing()  # a session of alarms told of it, which knows no scope
+        observed = observe(alarm, raw, levels=self._scope.levels)
         return OneAnswer(observed._replace(id=read.id))  # it may be spelled in another way than lists do
 
     async def _check(self) -> Checked:

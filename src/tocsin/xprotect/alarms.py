@@ -75,7 +75,10 @@ class Alarms(AlarmReading, AlarmWriting):
             latency: Seconds between two looks for new alarms.
             period: Seconds between two readings of all open alarms.
             wake: Have the Events WebSocket wake the stream, so that new alarms come at once.
-            sessions: Ask the server for a session of alarm updates, if it offers them.
+            sessions: Ask a session of the server (``/alarmSessions``) every `latency` seconds, 30 at most,
+                what changed, and read that at once, not after `period`. How sessions answer is not
+                published: what is understood of them is a guess. Where the server has none, or others, the
+                stream goes on without, and says so once in the log.
             checkpoint: Where the stream keeps what was handled, such as `FileCheckpoint(path)`: after a
                 restart it goes on from there, and tells the time between by a `Gap`. `snapshot` gives only
                 what was not handled before.

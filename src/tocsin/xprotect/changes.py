@@ -2,7 +2,7 @@
 
 Alarms.changes ─ follow ─ ChangeStream ─ Follower ─ Tracker (Looks)
                                            │
-                               AlarmFeed: reads (REST), hints (Events and State WebSocket)
+                               AlarmFeed: reads (REST), hints (Events and State WebSocket, /alarmSessions)
 
 The platform has no channel for alarms, and its lists cannot be filtered by when alarms were changed. So
 
@@ -14,6 +14,8 @@ The platform has no channel for alarms, and its lists cannot be filtered by when
   are remembered too, one request for each 2000;
 - an event that may have made an alarm brings the next look forward: two looks for each, never more than one
   in a second;
+- with `sessions`, a session of the server is asked every `latency` seconds, 30 at most, what changed: one
+  request, and one by id for each of the first 200 alarms that it names;
 - what the site calls its closed state is asked for every 5 min: one request.
 
 Only the server's clock is in those queries.
@@ -23,22 +25,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from anyio import CancelScope, create_task_group
 
 from tocsin._stream._buffer import Buffer, Overflow
 from tocsin.errors import ConfigurationError
 from tocsin.xprotect._scope import ALL, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from tocsin._stream._keeper import Keeper
+    from tocsin._stream._platform import Inlet
     from tocsin._stream._store import CheckpointStore
     from tocsin._stream._stream import ChangeStream
     from tocsin.models import Level
     from tocsin.xprotect._following import Following
     from tocsin.xprotect._scope import Source
-    from tocsin.xprotect.events._hints import Hints
     from tocsin.xprotect.models import Alarm
 
 __all__ = ["ALL", "DEFAULT_BUFFER", "LATENCY", "PERIOD", "follow"]
@@ -79,11 +83,11 @@ def follow(
 
     scope = Scope.of(source, level=level)
     _check(snapshot, overflow, buffer, checkpoint)
-    _check_times(latency=latency, period=period, sessions=sessions)
+    _check_times(latency=latency, period=period)
     # A page must fit into the half of the buffer that is kept free for it, or recovery would overflow it.
     size = max(1, min(client.recovery.page_size, buffer // 2))
     policy = replace(client.recovery, page_size=size, look_every=latency, verify_every=period)
-    waking = _waking(client) if wake else None
+    helpers = _helpers(client, scope, wake=wake, every=latency if sessions else None)
     tracker = Tracker[bytes](
         policy,
         snapshot=snapshot,
@@ -94,7 +98,7 @@ def follow(
     )
     follower = Follower(
         tracker,
-        AlarmFeed(client.gateway, client.kept.lookups, scope, site=client.site, wake=waking),
+        AlarmFeed(client.gateway, client.kept.lookups, scope, site=client.site, wake=helpers),
         Buffer(buffer, overflow),
         StateBoard(PLATFORM, client.site, client.clock),
         wall=client.clock,
@@ -106,28 +110,50 @@ def follow(
 
 
 @dataclass(frozen=True, slots=True)
-class _Waking:
-    """Events that wake a stream. It is an `Attachment`."""
+class _Helpers:
+    """What says when to read. It is an `Attachment`.
 
-    hints: Hints
+    Attributes:
+        ends: Each ends one of them; it takes a bounded time.
+    """
+
+    ends: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
 
     def renew(self, reason: str) -> None:
         """Nothing is lost with a hint."""
 
     async def remove(self) -> None:
         """Listen no more."""
-        await self.hints.aclose()
+        with CancelScope(shield=True):
+            async with create_task_group() as tasks:
+                for end in self.ends:
+                    tasks.start_soon(end)
 
 
-def _waking(client: Following) -> Callable[[Callable[[], None]], _Waking]:
-    def wake(told: Callable[[], None]) -> _Waking:
-        from tocsin.xprotect.events import Events
+def _helpers(
+    client: Following, scope: Scope, *, wake: bool, every: float | None
+) -> Callable[[Inlet[bytes]], _Helpers] | None:
+    """Make what says when to read: events, if `wake`, and a session of alarms that is asked so often."""
+    if not wake and every is None:
+        return None
 
-        hints = Events(client).hints(told)
-        client.owner.start(hints.run, "hints of XProtect events")
-        return _Waking(hints)
+    def attach(inlet: Inlet[bytes]) -> _Helpers:
+        ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        if wake:
+            from tocsin.xprotect.events import Events
 
-    return wake
+            hints = Events(client).hints(inlet.hint)
+            client.owner.start(hints.run, "hints of XProtect events")
+            ends.append(hints.aclose)
+        if every is not None:
+            from tocsin.xprotect._alarm_sessions import AlarmSession
+
+            session = AlarmSession(client, inlet, scope.follows, every=every)
+            client.owner.start(session.run, "session of XProtect alarms")
+            ends.append(session.remove)
+        return _Helpers(tuple(ends))
+
+    return attach
 
 
 def _keeper(
@@ -170,14 +196,9 @@ def _check(snapshot: object, overflow: str, buffer: int, checkpoint: object) -> 
         )
 
 
-def _check_times(*, latency: object, period: object, sessions: bool) -> None:
+def _check_times(*, latency: object, period: object) -> None:
     for name, seconds in (("latency", latency), ("period", period)):
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds):
             raise ConfigurationError(f"{name} is a number of seconds, not {seconds!r:.80}")
         if seconds <= 0:
             raise ConfigurationError(f"{name} must be above 0, not {seconds}")
-    if sessions:
-        raise ConfigurationError(
-            "sessions=True is not there yet: nobody has published how alarm sessions of XProtect answer; "
-            "leave it out, alarms are found by reading lists"
-        )
