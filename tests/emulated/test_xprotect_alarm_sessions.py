@@ -167,19 +167,48 @@ async def test_a_new_alarm_brings_a_look_forward():
             assert await until(lambda: len(seen.changes) == 1, 31)
 
 
-async def test_a_server_that_is_busy_at_first_gets_its_session_later():
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", path=SESSIONS, status=503, times=2),
+        Fault("status", path=SESSIONS, status=429, retry_after="20"),
+        Fault("drop", path=SESSIONS),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+async def test_a_server_that_is_busy_at_first_gets_its_session_later(fault):
     async with offering() as site, site.client() as client:
         one = await old(site)
-        for fault in (
-            Fault("status", path=SESSIONS, status=503, times=2),
-            Fault("status", path=SESSIONS, status=429, retry_after="20", times=1),
-            Fault("drop", path=SESSIONS, times=1),
-        ):
-            site.emulator.faults.add(fault)
+        site.emulator.faults.add(fault)
         async with following(client.alarms.changes(snapshot=True, sessions=True, **RARE)) as seen:
             await anyio.sleep(200)
             site.emulator.store.close(one)
             assert await until(lambda: len(seen.changes) == 2, 6)
+
+
+async def test_many_changes_at_once_cost_one_comparison():
+    async with offering() as site, site.client() as client:
+        many = [site.add() for _ in range(150)]
+        await anyio.sleep(1000)
+        async with following(client.alarms.changes(snapshot=True, sessions=True, **RARE)) as seen:
+            await anyio.sleep(12)
+            site.asked.clear()
+            for one in many:
+                site.emulator.store.update(one, {"priority": 1})
+            assert await until(lambda: len(seen.changes) == 300, 6)
+            await anyio.sleep(60)
+            assert len([path for path, _ in site.asked if "/alarms/" in path and SESSIONS not in path]) == 0
+            assert (site.wrong(seen), site.twice(seen)) == ([], [])
+
+
+async def test_a_client_that_is_left_first_ends_the_session():
+    async with offering() as site:
+        async with site.client() as client:
+            stream = client.alarms.changes(sessions=True)
+            await stream.__aenter__()
+            await anyio.sleep(12)
+        assert (count(site, "POST"), count(site, "DELETE")) == (1, 1)
+        await stream.aclose()
 
 
 @pytest.mark.parametrize("times", [0.0, 0.01, 5.5])

@@ -208,10 +208,8 @@ class AlarmSession:
         """Seconds until the next try after a failure."""
         status = error.status if isinstance(error, StatusError) else None
         lost = status in _UNKNOWN and self._path is not None
-        if lost and self._proved:
-            self._path = None
-        elif lost:
-            await self._delete()  # perhaps only its alarms are elsewhere
+        if lost:
+            await self._delete()  # perhaps it is there, and only its alarms are elsewhere
         return self._backoff.failed(
             current_time(),
             self._client.rng.random(),
