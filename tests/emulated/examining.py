@@ -9,9 +9,9 @@ from datetime import timedelta
 import anyio
 
 from tocsin import Cumulocity
+from tocsin._doctor._visit import VisitOptions
 from tocsin.cumulocity import BasicAuth
 from tocsin.cumulocity._doctor._examine import PROBES, Examination
-from tocsin.cumulocity._doctor._visit import VisitOptions
 from tocsin.emulator import Emulator
 from tocsin.testing import VirtualWallClock, in_process
 

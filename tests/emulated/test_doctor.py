@@ -10,10 +10,10 @@ import pytest
 
 from emulated.examining import BY_NAME, PASSWORD, clinic, ignore
 from tocsin import AuthenticationError, ConfigurationError, ConnectError, ProtocolError
+from tocsin._doctor._probe import Probe, Verdict, assumed
+from tocsin._doctor._visit import VisitOptions
 from tocsin.cumulocity._doctor._examine import PROBES, Examination
 from tocsin.cumulocity._doctor._guard import delete_alone
-from tocsin.cumulocity._doctor._probe import Probe, Verdict, assumed
-from tocsin.cumulocity._doctor._visit import VisitOptions
 from tocsin.emulator import BayeuxSettings, Behaviour, Fault
 from unit.cumulocity.test_doctor_judgements import JUDGED
 

@@ -26,6 +26,7 @@ LAYERS = {
     "_version": 0,
     "_http": 1,
     "_stream": 2,
+    "_doctor": 3,
     "bayeux": 3,
     "cumulocity": 4,
     "xprotect": 4,

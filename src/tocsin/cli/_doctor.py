@@ -12,21 +12,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tocsin._doctor._probe import Verdict
+from tocsin._doctor._visit import VisitOptions
 from tocsin.cli._connect import make_cumulocity
 from tocsin.cli._jsonl import event_line
 from tocsin.cli._run import DONE, complain
 from tocsin.cli._text import counted, plain
 from tocsin.cumulocity._doctor._examine import Examination
-from tocsin.cumulocity._doctor._probe import Verdict
-from tocsin.cumulocity._doctor._visit import VisitOptions
 
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from tocsin._doctor._examine import Progress
+    from tocsin._doctor._probe import Finding
     from tocsin.cli._options import Connection
     from tocsin.cli._output import Output
-    from tocsin.cumulocity._doctor._examine import Progress
-    from tocsin.cumulocity._doctor._probe import Finding
 
 __all__ = ["JsonReport", "TableReport", "doctor", "report_on"]
 

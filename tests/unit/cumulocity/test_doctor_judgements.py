@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tocsin._doctor import _reach
+from tocsin._doctor._probe import Verdict, explain
 from tocsin.bayeux._messages import Answer
 from tocsin.cumulocity._doctor import _access, _forms, _lists, _live, _page, _writes
 from tocsin.cumulocity._doctor._ear import Notice
 from tocsin.cumulocity._doctor._line import Said
-from tocsin.cumulocity._doctor._probe import Verdict, explain
 from tocsin.cumulocity._doctor._talk import Talk
 from tocsin.cumulocity._doctor._trial import Trial
 from tocsin.errors import ConnectError, PermissionDeniedError
@@ -47,19 +48,19 @@ def talk(**steps):
 
 
 def samples(*pairs):
-    return [_access.ClockSample(low, high) for low, high in pairs]
+    return [_reach.ClockSample(low, high) for low, high in pairs]
 
 
 CASES = [
-    ("reach", _access.judge_address, _access.Address("https", "acme.example.com", 0.1), ASSUMED),
-    ("reach", _access.judge_address, _access.Address("http", "localhost:8111", 0.1), ASSUMED),
-    ("reach", _access.judge_address, _access.Address("http", "acme.example.com", 0.1), DIFFERS),
-    ("clock", _access.judge_clocks, samples((-0.5, 0.6), (-0.2, 0.9)), ASSUMED),
-    ("clock", _access.judge_clocks, samples((4.0, 6.0)), ASSUMED),
-    ("clock", _access.judge_clocks, samples((5.1, 6.0)), DIFFERS),
-    ("clock", _access.judge_clocks, samples((-9.0, -5.1)), DIFFERS),
-    ("clock", _access.judge_clocks, samples((0.0, 1.0), (3.0, 4.0)), UNTOLD),
-    ("clock", _access.judge_clocks, samples((None, 0.0)), DIFFERS),
+    ("reach", _reach.judge_address, _reach.Address("https", "acme.example.com", 0.1), ASSUMED),
+    ("reach", _reach.judge_address, _reach.Address("http", "localhost:8111", 0.1), ASSUMED),
+    ("reach", _reach.judge_address, _reach.Address("http", "acme.example.com", 0.1), DIFFERS),
+    ("clock", _reach.judge_clocks, samples((-0.5, 0.6), (-0.2, 0.9)), ASSUMED),
+    ("clock", _reach.judge_clocks, samples((4.0, 6.0)), ASSUMED),
+    ("clock", _reach.judge_clocks, samples((5.1, 6.0)), DIFFERS),
+    ("clock", _reach.judge_clocks, samples((-9.0, -5.1)), DIFFERS),
+    ("clock", _reach.judge_clocks, samples((0.0, 1.0), (3.0, 4.0)), UNTOLD),
+    ("clock", _reach.judge_clocks, samples((None, 0.0)), DIFFERS),
     ("websocket", _access.judge_websocket, 101, ASSUMED),
     ("websocket", _access.judge_websocket, 405, DIFFERS),
     ("page-size", _page.judge_size, page([ALARM] * 2001), DIFFERS),

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from tocsin._doctor._probe import Judgement, Probe, assumed, differs, explain, untold
+from tocsin._doctor._reach import ClockSample, judge_address, judge_clocks, look_at_address, sample_clock
+from tocsin._doctor._visit import field, texts
 from tocsin._http._request import Request
-from tocsin.cumulocity._doctor._probe import Judgement, Probe, assumed, differs, explain, untold
-from tocsin.cumulocity._doctor._visit import Stopwatch, field, texts
 from tocsin.errors import NotFoundError, PermissionDeniedError, StatusError, TocsinError
 
 if TYPE_CHECKING:
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
 __all__ = ["ACCESS"]
 
-_LOOPBACK: Final = ("127.", "localhost", "[::1]")
 _TOLD: Final = (
     "ROLE_ALARM_READ",
     "ROLE_ALARM_ADMIN",
@@ -24,17 +24,7 @@ _TOLD: Final = (
     "ROLE_NOTIFICATION_2_ADMIN",
 )
 _LOGINS: Final = frozenset({"BASIC", "OAUTH2_INTERNAL", "OAUTH2"})
-_SKEW: Final = 5.0
 _SAMPLES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """How the tenant was reached."""
-
-    scheme: str
-    host: str
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +33,6 @@ class Identity:
 
     tenant: str | None
     user: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ClockSample:
-    """One answer's Date against our clock: seconds that the server is ahead, at least and at most."""
-
-    low: float | None
-    high: float
-
-
-async def look_at_address(visit: Visit) -> Address:
-    """What the first request showed."""
-    return Address(visit.scheme, visit.host, visit.arrived)
-
-
-def judge_address(seen: Address) -> Judgement:
-    """Whether secrets travel safely."""
-    took = f"answered in {seen.seconds * 1000:.0f} ms"
-    if seen.scheme == "https":
-        return assumed(f"{took}, over TLS with a certificate that is trusted")
-    if seen.host.startswith(_LOOPBACK):
-        return assumed(f"{took}, in plain text on this machine")
-    return differs(f"{took}, in plain text: whoever is on the way can read the credentials")
 
 
 async def look_at_identity(visit: Visit) -> Identity:
@@ -122,21 +89,7 @@ def judge_audit(allowed: bool) -> Judgement:
 
 async def look_at_clocks(visit: Visit) -> list[ClockSample]:
     """Some answers' dates."""
-    return [await _sample(visit) for _ in range(_SAMPLES)]
-
-
-def judge_clocks(samples: list[ClockSample]) -> Judgement:
-    """Whether the clocks agree. A Date has whole seconds, and an answer takes its time."""
-    lows = [sample.low for sample in samples if sample.low is not None]
-    if not lows:
-        return differs("answers have no Date: sweeps then go by the largest lastUpdated alone")
-    low, high = max(lows), min(sample.high for sample in samples if sample.low is not None)
-    if low > high:
-        return untold("the server's clock jumps, or its nodes disagree")
-    between = f"the server is between {low:+.1f} s and {high:+.1f} s ahead of this machine"
-    if low > _SKEW or high < -_SKEW:
-        return differs(f"{between}: times of alarms that are made here are as wrong")
-    return assumed(between)
+    return [await sample_clock(visit, "/alarm/alarms", (("pageSize", "1"),)) for _ in range(_SAMPLES)]
 
 
 async def look_at_logins(visit: Visit) -> list[str]:
@@ -206,15 +159,6 @@ async def _text(visit: Visit, path: str, name: str) -> str | None:
     except (PermissionDeniedError, NotFoundError):
         return None
     return found if isinstance(found, str) and found else None
-
-
-async def _sample(visit: Visit) -> ClockSample:
-    before, watch = visit.wall(), Stopwatch()
-    response = await visit.get("/alarm/alarms", (("pageSize", "1"),))
-    if response.date is None:
-        return ClockSample(None, 0.0)
-    ahead = (response.date - before).total_seconds()
-    return ClockSample(ahead - watch.seconds, ahead + 1.0)
 
 
 ACCESS: Final[tuple[Probe[Any], ...]] = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import sleep
 
-from tocsin.cumulocity._doctor._visit import Stopwatch
+from tocsin._doctor._visit import Stopwatch
 from tocsin.cumulocity._observe import alarm_id, read_alarm
 from tocsin.cumulocity._payload import read_payload
 from tocsin.errors import ProtocolError, SubscriptionRefusedError, TocsinError

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tocsin.cumulocity._doctor._probe import Judgement, Probe, assumed, differs
-from tocsin.cumulocity._doctor._visit import texts
+from tocsin._doctor._probe import Judgement, Probe, assumed, differs
+from tocsin._doctor._visit import texts
 from tocsin.cumulocity._window import ALARMS
 from tocsin.errors import StatusError
 
 if TYPE_CHECKING:
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
 __all__ = ["FORMS"]
 

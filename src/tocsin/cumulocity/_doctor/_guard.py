@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from tocsin._doctor._visit import field
 from tocsin._http._request import Request
 from tocsin._times import write_time
 from tocsin.cumulocity._doctor._page import moment
-from tocsin.cumulocity._doctor._visit import field
 from tocsin.cumulocity._observe import alarm_id
 from tocsin.cumulocity._window import ALARMS
 from tocsin.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
     Query = tuple[tuple[str, str], ...]
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import CancelScope, move_on_after
 
+from tocsin._doctor._visit import Stopwatch, cookie_names
 from tocsin._http._request import Request, Timeouts
 from tocsin.bayeux._messages import encode, parse
-from tocsin.cumulocity._doctor._visit import Stopwatch, cookie_names
 from tocsin.errors import ProtocolError, TocsinError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from tocsin._doctor._visit import Visit
     from tocsin._http._session import HttpSession
     from tocsin.bayeux._messages import Answer, Event
-    from tocsin.cumulocity._doctor._visit import Visit
 
 __all__ = ["ALLOWANCE", "Line", "Said", "opened"]
 

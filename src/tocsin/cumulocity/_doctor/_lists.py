@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from tocsin._doctor._probe import Judgement, Probe, assumed, differs, untold
+from tocsin._doctor._visit import field, texts
 from tocsin._times import write_time
 from tocsin.cumulocity._doctor._page import EMPTY, look_at_page, moment
-from tocsin.cumulocity._doctor._probe import Judgement, Probe, assumed, differs, untold
-from tocsin.cumulocity._doctor._visit import field, texts
 from tocsin.cumulocity._observe import alarm_id
 from tocsin.cumulocity._window import ALARMS
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
     Query = tuple[tuple[str, str], ...]
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from tocsin._doctor._probe import Judgement, Probe, assumed, differs, explain, untold
+from tocsin._doctor._visit import texts
 from tocsin.bayeux._advice import Advice, Reconnect
 from tocsin.bayeux._messages import error_code
 from tocsin.cumulocity._doctor._line import Said, opened
-from tocsin.cumulocity._doctor._probe import Judgement, Probe, assumed, differs, explain, untold
 from tocsin.cumulocity._doctor._talk import HELD, Talk, best_path, look_at_door, look_at_talk
-from tocsin.cumulocity._doctor._visit import texts
 from tocsin.cumulocity._realtime import PATHS
 from tocsin.errors import NotFoundError, RequestTimeoutError, StatusError, TocsinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
 __all__ = ["LIVE"]
 

@@ -8,15 +8,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from tocsin._doctor._probe import Judgement, Probe, assumed, differs, untold
+from tocsin._doctor._visit import field, texts
 from tocsin._times import parse_time
-from tocsin.cumulocity._doctor._probe import Judgement, Probe, assumed, differs, untold
-from tocsin.cumulocity._doctor._visit import field, texts
 from tocsin.cumulocity._window import ALARMS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
 __all__ = ["EMPTY", "PAGE", "Page", "look_at_page", "moment"]
 

@@ -15,7 +15,7 @@ from tocsin.errors import RequestTimeoutError, TocsinError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
 __all__ = ["HELD", "Talk", "best_path", "look_at_door", "look_at_talk"]
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import sleep
 
+from tocsin._doctor._visit import Stopwatch, field
 from tocsin._http._request import Request
 from tocsin._times import write_time
 from tocsin.cumulocity._doctor._ear import Ear, Notice
 from tocsin.cumulocity._doctor._guard import delete_alone, open_ones
 from tocsin.cumulocity._doctor._line import opened
 from tocsin.cumulocity._doctor._talk import best_path
-from tocsin.cumulocity._doctor._visit import Stopwatch, field
 from tocsin.cumulocity._observe import alarm_id
 from tocsin.cumulocity._window import ALARMS, alarm_path
 from tocsin.errors import NotFoundError, ProtocolError, TocsinError
@@ -25,8 +25,8 @@ from tocsin.errors import NotFoundError, ProtocolError, TocsinError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tocsin._doctor._visit import Visit
     from tocsin._http._request import Response
-    from tocsin.cumulocity._doctor._visit import Visit
 
 __all__ = ["PREFIX", "Trial", "look_at_trial"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from tocsin._doctor._probe import Judgement, Probe, assumed, differs, explain, untold
+from tocsin._doctor._visit import field, texts
 from tocsin.cumulocity._doctor._page import moment
-from tocsin.cumulocity._doctor._probe import Judgement, Probe, assumed, differs, explain, untold
 from tocsin.cumulocity._doctor._trial import Trial, look_at_trial
-from tocsin.cumulocity._doctor._visit import field, texts
 from tocsin.cumulocity._observe import alarm_id, observe
 from tocsin.errors import StatusError
 from tocsin.models import Action

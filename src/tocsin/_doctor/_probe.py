@@ -18,7 +18,7 @@ from tocsin.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tocsin.cumulocity._doctor._visit import Visit
+    from tocsin._doctor._visit import Visit
 
 __all__ = ["Finding", "Judgement", "Probe", "Verdict", "assumed", "differs", "explain", "untold"]
 

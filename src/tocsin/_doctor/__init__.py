@@ -1,0 +1,1 @@
+"""What an examination of any platform is made of: probes, judgements, a visit and its report."""
