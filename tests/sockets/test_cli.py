@@ -21,7 +21,7 @@ import pytest
 import trustme
 
 from sockets.cli_process import COMMAND, environment, run, running
-from tocsin.emulator import Emulator, XProtectEmulator, serve
+from tocsin.emulator import Emulator, Fault, XProtectEmulator, serve
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.limit(80)]  # each command starts a Python of its own
 
@@ -230,7 +230,16 @@ async def test_all_commands_on_the_other_platform():
         code, out, _ = await asked("list", "--source", camera)
         head, row = out.splitlines()
         assert (code, head.index("Alarm")) == (0, row.index("Gate north"))
-        for wrong in (("list", "--type", "x"), ("list", "--tenant", "t1"), ("history", made["id"])):
+        code, out, err = await asked("history", made["id"], "--jsonl")
+        records = [json.loads(line) for line in out.splitlines()]
+        assert (code, err, {record["event"] for record in records}) == (0, "", {"audit"})
+        assert [record["alarm_id"] for record in records] == [made["id"]] * len(records)
+        times = [record["record"]["time"] for record in records]
+        assert len(times) >= 2
+        assert times == sorted(times, reverse=True)
+        code, out, _ = await asked("history", made["id"])
+        assert (code, len(out.splitlines())) == (0, len(times))
+        for wrong in (("list", "--type", "x"), ("list", "--tenant", "t1"), ("ack", "--type", "x", "--yes")):
             code, out, err = await asked(*wrong)
             assert (code, out) == (2, "")
             one_sentence(err)
@@ -238,6 +247,56 @@ async def test_all_commands_on_the_other_platform():
         code, out, err = await asked("list")
         assert (code, out) == (1, "")
         assert "refused" in one_sentence(err)
+
+
+async def test_many_alarms_are_changed_on_the_other_platform_and_it_says_how_far_it_came():
+    vms = XProtectEmulator()
+    camera, other = list(vms.store.site.items["cameras"])[:2]
+    async with serve(vms) as server:
+        theirs = {"XPROTECT_URL": server.url, "XPROTECT_USER": "demo", "XPROTECT_PASSWORD": "demo"}
+        ours = [vms.store.create({"name": f"n{n}", "source": camera})["id"] for n in range(3)]
+        vms.store.create({"name": "theirs", "source": other})
+
+        async def asked(command, *arguments):
+            given = ("--platform", "xprotect", "--source", camera, *arguments)
+            return await run(command, *given, **theirs)
+
+        code, out, err = await asked("ack")
+        assert (code, out) == (0, "3 alarms would be acknowledged\n")
+        assert "--yes" in one_sentence(err)
+        before = len(writes(vms))
+        vms.faults.add(Fault("status", status=403, method="PATCH", path=f"*{ours[0]}"))
+        code, out, err = await asked("ack", "--yes")
+        assert (code, out) == (1, "")
+        told, failed = err.splitlines()
+        assert "2 of 3 alarms were acknowledged" in told
+        assert "403" in failed
+        assert len(writes(vms)) == before + 3  # the newest first; none is sent again
+        code, out, _ = await asked("ack", "--yes", "--jsonl")
+        told = json.loads(out)
+        assert (code, told["event"], told["matched"], told["done"]) == (0, "bulk", 1, True)
+        assert await asked("clear", "--yes") == (0, "3 alarms cleared\n", "")
+        assert await asked("clear") == (0, "0 alarms cleared\n", "")
+        assert await asked("count", "--status", "CLEARED") == (0, "3\n", "")
+
+
+async def test_doctor_on_the_other_platform():
+    vms = XProtectEmulator()
+    async with serve(vms) as server:
+        theirs = {"XPROTECT_URL": server.url, "XPROTECT_USER": "demo", "XPROTECT_PASSWORD": "demo"}
+        code, out, err = await run("doctor", "--platform", "xprotect", "--jsonl", **theirs)
+        *findings, report = [json.loads(line) for line in out.splitlines()]
+        assert (code, err) == (0, "")
+        assert {finding["event"] for finding in findings} == {"finding"}
+        assert {finding["platform"] for finding in findings} == {"xprotect"}
+        assert (report["event"], report["complete"], report["differs"]) == ("report", True, 0)
+        assert writes(vms) == []
+        code, out, _ = await run("doctor", "--platform", "xprotect", **theirs)
+        assert (code, "--write --source ID" in out) == (0, True)
+
+
+def writes(vms):
+    return [request for request in vms.requests.log if request.method == "PATCH"]
 
 
 async def test_watch_on_the_other_platform():

@@ -234,10 +234,14 @@ def history(
 def doctor(
     connection: Connection,
     source: Annotated[
-        str | None, typer.Option(metavar="ID", help="A device to follow, and with --write to test on.")
+        str | None,
+        typer.Option(metavar="ID", help="A device or camera to follow, and with --write to test on."),
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Raise a test alarm on --source, change it, clear and delete it.")
+        bool,
+        typer.Option(
+            "--write", help="Raise a test alarm on --source, change it, clear and (Cumulocity) delete it."
+        ),
     ] = False,
     hold: Annotated[
         float, typer.Option(min=1, max=600, help="Seconds to wait for heartbeats in a held poll.")
@@ -245,7 +249,7 @@ def doctor(
     mask: Annotated[bool, typer.Option("--mask", help="Leave out tenant, user, host and device.")] = False,
     jsonl: JsonLines = False,
 ) -> int:
-    """Ask a tenant what its documents leave open."""
+    """Ask a tenant or site what its documents leave open."""
     from tocsin.cli import _doctor
 
     return run(

@@ -1,4 +1,4 @@
-"""`doctor`: asks a tenant what its documents leave open, and reports it for people or programs."""
+"""`doctor`: asks a tenant or site what its documents leave open, and reports it for people or programs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rich.text import Text
 
 from tocsin._doctor._probe import Verdict
 from tocsin._doctor._visit import VisitOptions
-from tocsin.cli._connect import make_cumulocity
+from tocsin.cli._connect import make_client
 from tocsin.cli._jsonl import event_line
+from tocsin.cli._platforms import dialect_of
 from tocsin.cli._run import DONE, complain
 from tocsin.cli._text import counted, plain
-from tocsin.cumulocity._doctor._examine import Examination
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from tocsin._doctor._examine import Progress
+    from tocsin._doctor._examine import Examination, Progress
     from tocsin._doctor._probe import Finding
     from tocsin.cli._options import Connection
     from tocsin.cli._output import Output
@@ -49,8 +49,8 @@ async def doctor(
 ) -> int:
     """Ask everything and write a report; interrupted, a report on what there is."""
     options = VisitOptions(source=source, write=write, hold=hold, mask=mask, limit=_LIMIT + hold)
-    async with make_cumulocity(connection, "doctor") as client:
-        examination = Examination(client, options)
+    async with make_client(connection) as client:
+        examination = dialect_of(connection.platform.value).examination(client, options)
         view = JsonReport if jsonl else TableReport
         await report_on(examination, view(output, examination, platform=connection.platform.value))
     return DONE
@@ -133,7 +133,7 @@ class TableReport:
         self._examination = examination
         self._title = f"{platform} {plain(examination.site)}"
         screen = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._status: Status | None = screen.status("reaching the tenant") if screen.is_terminal else None
+        self._status: Status | None = screen.status("reaching the server") if screen.is_terminal else None
         self.status: Any = self._status or nullcontext()
 
     def begin(self, progress: Progress) -> None:

@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tocsin.cli._connect import make_cumulocity
+from tocsin.cli._connect import make_client
 from tocsin.cli._jsonl import record_line
+from tocsin.cli._platforms import dialect_of
 from tocsin.cli._run import DONE, complain
 from tocsin.cli._text import day_time, plain
 
 if TYPE_CHECKING:
     from tocsin.cli._options import Connection
     from tocsin.cli._output import Output
-    from tocsin.cumulocity import AuditRecord
+    from tocsin.cli._platforms import Deed
 
 __all__ = ["show_history"]
 
 
 async def show_history(connection: Connection, alarm_id: str, output: Output, *, jsonl: bool) -> int:
-    """Print the audit records of an alarm as they come, newest first."""
-    async with make_cumulocity(connection, "history") as client:
+    """Print what was done to an alarm as it comes, newest first."""
+    async with make_client(connection) as client:
         found = False
-        async for record in client.alarms.history(alarm_id):
+        async for deed in dialect_of(connection.platform.value).history(client, alarm_id):
             found = True
             if jsonl:
                 told = {"platform": connection.platform.value, "site": client.site, "alarm_id": alarm_id}
-                await output.write(record_line(record, **told))
+                await output.write(record_line(deed, **told))
             else:
-                await output.write(_line(record))
+                await output.write(_line(deed))
         if not found:
             complain(f"there are no records of an alarm {alarm_id}")
     return DONE
 
 
-def _line(record: AuditRecord) -> bytes:
-    changes = ", ".join(
-        f"{plain(one.attribute, 40)} {_value(one.previous)} -> {_value(one.new)}" for one in record.changes
-    )
-    head = f"{day_time(record.time):<19} {plain(record.user, 40):<12} {plain(record.activity or record.text)}"
-    return f"{head}{': ' if changes else ''}{changes}\n".encode(errors="replace")
-
-
-def _value(value: Any) -> str:
-    return plain(value if isinstance(value, str) else json.dumps(value), 60)
+def _line(deed: Deed) -> bytes:
+    return f"{day_time(deed.time):<19} {plain(deed.who, 40):<12} {deed.what}\n".encode(errors="replace")

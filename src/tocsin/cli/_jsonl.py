@@ -10,7 +10,7 @@ from tocsin.models import AlarmLike
 
 if TYPE_CHECKING:
     from tocsin._stream._states import StateChange
-    from tocsin.cumulocity import AuditRecord
+    from tocsin.cli._platforms import Deed
     from tocsin.models import Change, Gap
 
 __all__ = [
@@ -85,7 +85,7 @@ def alarm_line(alarm: RawAlarm, *, platform: str, site: str, **values: Any) -> b
     return _with_raw(head, "alarm", alarm.raw)
 
 
-def record_line(record: AuditRecord, *, platform: str, site: str, alarm_id: str) -> bytes:
+def record_line(record: Deed, *, platform: str, site: str, alarm_id: str) -> bytes:
     """Gives an audit record with the platform's own JSON spliced in as it came."""
     head = {"event": "audit", "platform": platform, "site": site, "alarm_id": alarm_id, "id": record.id}
     return _with_raw(head, "record", record.raw)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping, Sequence
+    from datetime import datetime
 
+    from tocsin._doctor._examine import Examination
+    from tocsin._doctor._visit import VisitOptions
     from tocsin.cli._jsonl import RawAlarm
     from tocsin.cli._options import Connection, Scope
     from tocsin.models import Level, Phase
 
-__all__ = ["PLATFORMS", "Dialect", "Raised", "dialect_of"]
+__all__ = ["ACKNOWLEDGE", "PLATFORMS", "Deed", "Dialect", "Many", "Raised", "dialect_of"]
+
+ACKNOWLEDGE: Final = "acknowledge"
+"""The verb of `ack`; that of `clear` is ``clear``."""
 
 PLATFORMS: Final[Mapping[str, str]] = {
     "cumulocity": "tocsin.cli._cumulocity",
@@ -28,6 +35,41 @@ class Raised(Protocol):
     alarm: RawAlarm | None
     outcome: str
     ignored: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What somebody did to an alarm.
+
+    Attributes:
+        time: When.
+        who: Who.
+        what: In words fit for a terminal.
+        id: The platform's id of the record; None where it has none.
+        raw: The platform's own JSON.
+    """
+
+    time: datetime | None
+    who: str | None
+    what: str
+    id: str | None
+    raw: bytes
+
+
+class Many(Protocol):
+    """All alarms that match, to be changed in one go.
+
+    Attributes:
+        changed: How many were changed so far; None where the platform changes them behind its answer.
+    """
+
+    changed: int | None
+
+    async def count(self, client: Any) -> int:
+        """Count them."""
+
+    async def change(self, client: Any) -> None:
+        """Change them, and wait until that can be read."""
 
 
 class Dialect(Protocol):
@@ -68,6 +110,23 @@ class Dialect(Protocol):
 
     async def change(self, client: Any, alarm_id: str, verb: str) -> RawAlarm:
         """Acknowledge or clear one alarm; give it as it then stands."""
+
+    def many(self, scope: Scope, verb: str) -> Many:
+        """Give the open alarms of a scope, to be acknowledged or cleared.
+
+        Raises:
+            ConfigurationError: The platform cannot tell them from others.
+        """
+
+    def history(self, client: Any, alarm_id: str) -> AsyncIterable[Deed]:
+        """Give what was done to an alarm, newest first."""
+
+    def examination(self, client: Any, options: VisitOptions) -> Examination:
+        """Prepare what `doctor` asks.
+
+        Raises:
+            ConfigurationError: The options make no sense.
+        """
 
 
 def dialect_of(platform: str) -> Dialect:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from tocsin._http._auth import BearerAuth
 from tocsin.cli._credentials import from_file, warn_of_shown
 from tocsin.cli._options import Login
-from tocsin.errors import ConfigurationError
-from tocsin.models import Level
+from tocsin.cli._platforms import ACKNOWLEDGE, Deed
+from tocsin.cli._text import plain
+from tocsin.errors import ConfigurationError, NotFoundError
+from tocsin.models import Level, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 
+    from tocsin._doctor._examine import Examination
+    from tocsin._doctor._visit import VisitOptions
     from tocsin.cli._jsonl import RawAlarm
     from tocsin.cli._options import Connection, Scope
     from tocsin.cli._platforms import Raised
-    from tocsin.models import Phase
 
 __all__ = ["DIALECT"]
 
@@ -39,6 +43,44 @@ class _Raised:
     def __init__(self, alarm: Any) -> None:
         self.id: str | None = alarm.id
         self.alarm: RawAlarm | None = alarm
+
+
+class _Many:
+    """One update for each: the platform has none for many."""
+
+    def __init__(self, scope: Scope, verb: str) -> None:
+        self._verb = verb
+        self._filters: dict[str, Any] = {
+            "source": scope.source or None,
+            "priority": scope.severity or None,
+            # Acknowledging a closed alarm would open it again.
+            **({"state": Phase.ACTIVE} if verb == ACKNOWLEDGE else {"resolved": False}),
+        }
+        self._ids: list[str] = []
+        self.changed: int | None = 0
+
+    async def count(self, client: Any) -> int:
+        self._ids = [alarm.id async for alarm in client.alarms.list(**self._filters)]
+        return len(self._ids)
+
+    async def change(self, client: Any) -> None:
+        written = []
+        for number, alarm_id in enumerate(self._ids, 1):
+            try:
+                if await self._matches(client, alarm_id):
+                    written.append(await getattr(client.alarms, self._verb)(alarm_id))
+            except NotFoundError:
+                pass  # gone meanwhile
+            self.changed = number
+        for accepted in written:
+            await accepted.wait(_VISIBLE)
+
+    async def _matches(self, client: Any, alarm_id: str) -> bool:
+        """Whether it is still to be changed: since it was listed somebody may have closed it."""
+        if self._verb != ACKNOWLEDGE:
+            return True
+        alarm: RawAlarm = await client.alarms.get(alarm_id, include_data=False)
+        return alarm.phase is Phase.ACTIVE
 
 
 class _Dialect:
@@ -126,6 +168,27 @@ class _Dialect:
         await written.wait(_VISIBLE)
         alarm: RawAlarm = await client.alarms.get(alarm_id, include_data=False)
         return alarm
+
+    def many(self, scope: Scope, verb: str) -> _Many:
+        _check(scope)
+        return _Many(scope, verb)
+
+    async def history(self, client: Any, alarm_id: str) -> AsyncIterator[Deed]:
+        entries = [entry async for entry in client.alarms.history(alarm_id)]
+        if all(entry.time is not None for entry in entries):  # in which order they come is not documented
+            entries.sort(key=lambda entry: entry.time, reverse=True)
+        for entry in entries:
+            told = {"state": entry.state, "priority": entry.priority, "assigned to": entry.assigned_to}
+            changes = ", ".join(f"{name} {plain(value, 60)}" for name, value in told.items() if value)
+            words = ": ".join(part for part in (plain(entry.text) if entry.text else "", changes) if part)
+            raw = json.dumps(dict(entry.wire), separators=(",", ":")).encode()
+            identity = entry.wire.get("id")
+            yield Deed(entry.time, entry.author, words, identity if isinstance(identity, str) else None, raw)
+
+    def examination(self, client: Any, options: VisitOptions) -> Examination:
+        from tocsin.xprotect._doctor._examine import Examination
+
+        return Examination(client, options)
 
 
 DIALECT: Final = _Dialect()
