@@ -44,7 +44,8 @@ async def change_matching(
             await output.write(event_line("bulk", **told, matched=matched, done=done))
         else:
             would = "" if done else "would be "
-            await output.write(f"{counted(matched, 'alarm')} {would}{past}\n".encode())
+            number = matched if many.changed is None or not done else many.changed
+            await output.write(f"{counted(number, 'alarm')} {would}{past}\n".encode())
         if not done:
             complain(f"nothing was changed: give --yes to {verb} them")
     return DONE

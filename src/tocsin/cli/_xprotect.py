@@ -65,13 +65,13 @@ class _Many:
 
     async def change(self, client: Any) -> None:
         written = []
-        for number, alarm_id in enumerate(self._ids, 1):
+        for alarm_id in self._ids:
             try:
                 if await self._matches(client, alarm_id):
                     written.append(await getattr(client.alarms, self._verb)(alarm_id))
             except NotFoundError:
                 pass  # gone meanwhile
-            self.changed = number
+            self.changed = len(written)
         for accepted in written:
             await accepted.wait(_VISIBLE)
 
