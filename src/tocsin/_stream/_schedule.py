@@ -349,9 +349,7 @@ class Schedule(Overflows[A]):
         self._whole_at = plan.began or wall
         self._swept_at = wall
         if self._due and self._due[0] <= self._now and self._due == [self._periodic]:
-            self._due = [
-                self._now + self._policy.verify_first
-            ]  # it took so long that the next is due: breathe
+            self._due = [self._now + self._policy.verify_first]  # it took long, and the next is due: breathe
         if self._reconcile_soon:
             self._reconcile_soon = False
             if self._pass is None:
