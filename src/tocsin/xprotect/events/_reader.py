@@ -10,6 +10,7 @@ from anyio import current_time
 from tocsin._stream._buffer import Buffer
 from tocsin._stream._reader import Reader
 from tocsin._stream._states import StateBoard
+from tocsin._times import parse_time
 from tocsin.models import Gap, StreamState, StreamStats
 from tocsin.xprotect.events._line import EventLine
 
@@ -32,17 +33,27 @@ class Parcel:
 
     Attributes:
         rows: At least one.
-        received_at: When; aware UTC.
+        arrived_at: When; aware UTC.
         site: For the gap that is told when the buffer has to drop it.
         stands: They are states.
         platform: Likewise for the gap.
     """
 
     rows: tuple[Row, ...]
-    received_at: datetime
+    arrived_at: datetime
     site: str
     stands: bool = False
     platform: str = PLATFORM
+
+    @property
+    def received_at(self) -> datetime:
+        """Where the gap begins or ends if it is dropped: an event that was replayed is older than it came."""
+        if self.stands:
+            return self.arrived_at
+        try:
+            return min(self.arrived_at, parse_time(self.rows[0].time))
+        except ValueError:
+            return self.arrived_at
 
 
 class EventReader(Reader[Any]):
