@@ -15,6 +15,7 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 CONVERGE = 25.0
 """Seconds after the last fault within which everything must be right."""
+
+MOMENT = timedelta(milliseconds=1)
+"""The ledger's clock; the platform writes its times more finely."""
 
 
 @dataclass
@@ -180,7 +184,7 @@ def judge(run: Run, emulator: XProtectEmulator, operators: Operators, seen: Cons
     run.missed = [
         (one, at)
         for one, at in operators.raised
-        if one not in given and not any(gap.since <= at <= gap.until for gap in run.event_gaps)
+        if one not in given and not any(gap.since - MOMENT <= at <= gap.until for gap in run.event_gaps)
     ]
     places = [place.get(one, -1) for one in run.given]
     run.repeated = [one for one, a, b in zip(run.given[1:], places, places[1:], strict=False) if b <= a]
